@@ -22,6 +22,10 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: the row exists already, or another call was first.
 	ErrConflict = errors.New("conflict")
+	// ErrReused: a code or refresh token that was spent before was presented by
+	// its own client, in a way that only a theft or a broken client explains.
+	// Its connection has been revoked by the time the error is returned.
+	ErrReused = errors.New("spent already")
 )
 
 // Store is a handle on the database. It is safe for concurrent use.
@@ -78,7 +82,7 @@ func violates(err error, constraint string) bool {
 
 // wrap says what failed, once; outcomes pass through unchanged.
 func wrap(doing string, err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrReused) {
 		return err
 	}
 	return fmt.Errorf("store: %s: %w", doing, err)

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// AuthorizationRequest is a valid authorization request (RFC 6749 §4.1.1) that
+// waits for its person to sign in and decide. It lives in Postgres, not in
+// Redis: a lost cache must not lose a sign-in.
+type AuthorizationRequest struct {
+	ClientID string
+	Form     string // the request's parameters, URL-encoded
+	UserID   *string
+}
+
+// AuthorizationRequestLifetime is how long a person may take to sign in and
+// decide.
+const AuthorizationRequestLifetime = 10 * time.Minute
+
+// CreateAuthorizationRequest stores r under the hashes of its handle and of the
+// cookie of the browser that brought it.
+func (s *Store) CreateAuthorizationRequest(ctx context.Context, handleHash, browserHash []byte, r AuthorizationRequest, now time.Time) error {
+	_, err := s.pool.Exec(ctx, `
+		INSERT INTO authorization_requests (handle_hash, client_id, form, browser_hash, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6)`,
+		handleHash, r.ClientID, r.Form, browserHash, now, now.Add(AuthorizationRequestLifetime))
+	return wrap("creating authorization request", err)
+}
+
+// ShowAuthorizationRequest returns a waiting request to the browser that brought
+// it and notes who is looking at it: from then on only that person can decide
+// it, until somebody else looks. ErrNotFound covers unknown, decided, expired,
+// and another browser.
+func (s *Store) ShowAuthorizationRequest(ctx context.Context, handleHash, browserHash []byte, userID string, now time.Time) (*AuthorizationRequest, error) {
+	r, err := one[AuthorizationRequest](s.pool.Query(ctx, `
+		UPDATE authorization_requests SET user_id = $3
+		WHERE handle_hash = $1 AND browser_hash = $2 AND expires_at > $4
+		RETURNING client_id, form, user_id`, handleHash, browserHash, userID, now))
+	return r, wrap("reading authorization request", err)
+}
+
+// PendingAuthorizationRequest returns a waiting request that userID looked at
+// last in this browser, or ErrNotFound.
+func (s *Store) PendingAuthorizationRequest(ctx context.Context, handleHash, browserHash []byte, userID string, now time.Time) (*AuthorizationRequest, error) {
+	r, err := one[AuthorizationRequest](s.pool.Query(ctx, `
+		SELECT client_id, form, user_id FROM authorization_requests
+		WHERE handle_hash = $1 AND browser_hash = $2 AND user_id = $3 AND expires_at > $4`,
+		handleHash, browserHash, userID, now))
+	return r, wrap("reading authorization request", err)
+}
+
+// TakeAuthorizationRequest removes a waiting request without granting anything:
+// its person said no. It returns ErrNotFound if it is no longer there to take.
+func (s *Store) TakeAuthorizationRequest(ctx context.Context, handleHash []byte) error {
+	tag, err := s.pool.Exec(ctx, `DELETE FROM authorization_requests WHERE handle_hash = $1`, handleHash)
+	if err == nil && tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return wrap("taking authorization request", err)
+}
+
+// Grant is a person's consent: the pending connection and the code that will
+// bring it to life.
+type Grant struct {
+	HandleHash    []byte // of the authorization request that it answers
+	Connection    Connection
+	CodeHash      []byte
+	CodeChallenge string // RFC 7636, S256
+	CodeExpiresAt time.Time
+}
+
+// CreateGrant takes the authorization request and stores the pending connection
+// and its code, in one transaction: two presses of Allow make one connection.
+// It returns ErrNotFound if the request is no longer there to take.
+func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
+	c := g.Connection
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM authorization_requests WHERE handle_hash = $1`, g.HandleHash)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		batch := &pgx.Batch{}
+		batch.Queue(`
+			INSERT INTO connections (id, org_id, user_id, client_id, client_name, client_identity, client_verified,
+			                         redirect_uri, resource, scopes, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			c.ID, c.OrgID, c.UserID, c.ClientID, c.ClientName, c.ClientIdentity, c.ClientVerified,
+			c.RedirectURI, c.Resource, c.Scopes, now, c.ExpiresAt)
+		batch.Queue(`
+			INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, code_challenge, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			g.CodeHash, c.ID, c.ClientID, c.RedirectURI, g.CodeChallenge, now, g.CodeExpiresAt)
+		batch.Queue(`UPDATE oauth_clients SET first_authorized_at = COALESCE(first_authorized_at, $2) WHERE id = $1`, c.ClientID, now)
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	return wrap("creating grant", err)
+}
+
+// DeleteExpired removes what nobody can use any more: authorization requests,
+// sign-in attempts, sessions, codes a day past their end, and connections whose
+// code was never redeemed.
+func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM authorization_requests WHERE expires_at < $1`, now)
+	batch.Queue(`DELETE FROM sign_in_attempts WHERE expires_at < $1`, now)
+	batch.Queue(`DELETE FROM sessions WHERE expires_at < $1`, now)
+	batch.Queue(`DELETE FROM authorization_codes WHERE expires_at < $1`, now.Add(-24*time.Hour))
+	batch.Queue(`DELETE FROM connections WHERE connected_at IS NULL AND created_at < $1`, now.Add(-24*time.Hour))
+	return wrap("deleting what has expired", s.pool.SendBatch(ctx, batch).Close())
+}

@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// ClientKind says how we came to know a client.
+type ClientKind string
+
+// The kinds of design §9.
+const (
+	ClientRegistered ClientKind = "registered" // RFC 7591, by itself
+	ClientDocument   ClientKind = "document"   // by its metadata document
+	ClientStatic     ClientKind = "static"     // by the operator
+)
+
+// Methods of client authentication at the token endpoint (RFC 7591 §2).
+const (
+	AuthMethodNone   = "none"
+	AuthMethodBasic  = "client_secret_basic"
+	AuthMethodPost   = "client_secret_post"
+	GrantCode        = "authorization_code"
+	GrantRefresh     = "refresh_token"
+	ResponseTypeCode = "code"
+)
+
+// Client is an OAuth client (RFC 7591 §2).
+type Client struct {
+	ID              string
+	Kind            ClientKind
+	AuthMethod      string // AuthMethodNone, AuthMethodBasic or AuthMethodPost
+	SecretHash      []byte // SHA-256 of the secret; nil for a public client
+	RedirectURIs    []string
+	GrantTypes      []string // of GrantCode and GrantRefresh
+	Name            string
+	ClientURI       string
+	SoftwareID      string
+	SoftwareVersion string
+	CreatedAt       time.Time
+}
+
+// Public reports whether the client has no means of authenticating itself.
+func (c *Client) Public() bool { return c.AuthMethod == AuthMethodNone }
+
+const clientColumns = `id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
+	software_id, software_version, created_at`
+
+// Client returns a client, or ErrNotFound.
+func (s *Store) Client(ctx context.Context, id string) (*Client, error) {
+	c, err := one[Client](s.pool.Query(ctx, `SELECT `+clientColumns+` FROM oauth_clients WHERE id = $1`, id))
+	return c, wrap("reading client", err)
+}
+
+// RegisterClient stores c and returns it as stored. metadataHash identifies what
+// was registered: of public clients with the same hash there is only ever one,
+// and it is returned in place of c, however many register at once (design §9).
+func (s *Store) RegisterClient(ctx context.Context, c Client, metadataHash []byte) (*Client, error) {
+	stored, err := one[Client](s.pool.Query(ctx, `
+		INSERT INTO oauth_clients (id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
+		                           software_id, software_version, metadata_hash, created_at, handed_out_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+		ON CONFLICT (metadata_hash) WHERE kind = 'registered' AND auth_method = 'none'
+		DO UPDATE SET handed_out_at = excluded.handed_out_at
+		RETURNING `+clientColumns,
+		c.ID, c.Kind, c.AuthMethod, c.SecretHash, c.RedirectURIs, c.GrantTypes, c.Name, c.ClientURI,
+		c.SoftwareID, c.SoftwareVersion, metadataHash, c.CreatedAt))
+	return stored, wrap("registering client", err)
+}

@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// CodeRedemption is an attempt to redeem an authorization code (RFC 6749
+// §4.1.3, RFC 7636 §4.5).
+type CodeRedemption struct {
+	CodeHash      []byte
+	ConnectionID  uuid.UUID // that the code names
+	ClientID      string    // authenticated
+	RedirectURI   string    // empty if the request had none (OAuth 2.1 dropped it)
+	CodeChallenge string    // S256 of the verifier that was sent
+	// The first refresh token, stored if the person granted offline_access.
+	RefreshHash      []byte
+	RefreshExpiresAt time.Time
+	// Supersede ends older connections of the same person, organization, client
+	// and redirect URI (design §8).
+	Supersede bool
+}
+
+// Issued is what a token response is made from.
+type Issued struct {
+	Connection *Connection
+	// Chain leads from the refresh token that was presented to the connection's
+	// unused one, if the presented one was spent before; else it is nil, and the
+	// token that the caller stored is the unused one.
+	Chain []ChainLink
+	// Revoked connections are to be published, whatever the error.
+	Revoked []*Revocation
+}
+
+// ChainLink is one step of a chain of refresh tokens: the successor of a spent
+// token, sealed under a key that only the token itself yields.
+type ChainLink struct {
+	SuccessorHash   []byte
+	SuccessorSealed []byte
+}
+
+const connectionColumns = `c.id, c.org_id, c.user_id, c.client_id, c.client_name, c.client_identity, c.client_verified,
+	c.redirect_uri, c.resource, c.scopes, c.epoch, c.created_at, c.connected_at, c.last_used_at,
+	c.expires_at, c.revoked_at, c.revoked_by, c.revoke_reason`
+
+// RedeemCode spends a code once and brings its connection to life. Of any number
+// of concurrent calls one succeeds.
+//
+// It returns ErrNotFound, and changes nothing, if the code is unknown or
+// expired, was issued to another client or for another redirect URI or
+// challenge, or if its connection is revoked. It returns ErrReused if all of
+// that was right but the code had been spent; the connection is then revoked.
+func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time) (*Issued, error) {
+	issued := &Issued{}
+	reused := false
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		type codeRow struct {
+			ClientID, RedirectURI, CodeChallenge string
+			ExpiresAt                            time.Time
+			UsedAt                               *time.Time
+		}
+		code, err := one[codeRow](tx.Query(ctx, `
+			SELECT client_id, redirect_uri, code_challenge, expires_at, used_at
+			FROM authorization_codes WHERE code_hash = $1 AND connection_id = $2 FOR UPDATE`, r.CodeHash, r.ConnectionID))
+		if err != nil {
+			return err
+		}
+		if code.ClientID != r.ClientID {
+			return ErrNotFound
+		}
+		if r.RedirectURI != "" && code.RedirectURI != r.RedirectURI {
+			return ErrNotFound
+		}
+		if code.CodeChallenge != r.CodeChallenge {
+			return ErrNotFound
+		}
+		if code.UsedAt != nil {
+			reused = true
+			issued.Revoked, err = revoke(ctx, tx, `id = $4`, now, nil, RevokedByReplay, r.ConnectionID)
+			return err
+		}
+		if !now.Before(code.ExpiresAt) {
+			return ErrNotFound
+		}
+		if _, err := tx.Exec(ctx, `UPDATE authorization_codes SET used_at = $2 WHERE code_hash = $1`, r.CodeHash, now); err != nil {
+			return err
+		}
+		issued.Connection, err = one[Connection](tx.Query(ctx, `
+			UPDATE connections c SET connected_at = $2 WHERE id = $1 AND revoked_at IS NULL AND connected_at IS NULL
+			RETURNING `+connectionColumns, r.ConnectionID, now))
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO refresh_tokens (token_hash, connection_id, generation, created_at, expires_at)
+			SELECT $1, id, 0, $3, $4 FROM connections WHERE id = $2 AND $5 = ANY (scopes)`,
+			r.RefreshHash, r.ConnectionID, now, r.RefreshExpiresAt, ScopeOfflineAccess); err != nil {
+			return err
+		}
+		if r.Supersede {
+			issued.Revoked, err = supersedeTx(ctx, tx, issued.Connection, now)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, wrap("redeeming code", err)
+	}
+	if reused {
+		return issued, ErrReused
+	}
+	return issued, nil
+}
+
+// supersedeTx ends the live connections that c replaces. Two installs that
+// connect at the same instant take turns on an advisory lock, or each would
+// miss the other.
+func supersedeTx(ctx context.Context, tx pgx.Tx, c *Connection, now time.Time) ([]*Revocation, error) {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(' ', $1::text, $2::text, $3::text, $4::text), 0))`,
+		c.UserID, c.OrgID, c.ClientID, c.RedirectURI); err != nil {
+		return nil, err
+	}
+	return revoke(ctx, tx, `user_id = $4 AND org_id = $5 AND client_id = $6 AND redirect_uri = $7 AND id <> $8 AND connected_at IS NOT NULL`,
+		now, nil, RevokedSuperseded, c.UserID, c.OrgID, c.ClientID, c.RedirectURI, c.ID)
+}
