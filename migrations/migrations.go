@@ -5,9 +5,12 @@ package migrations
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -41,6 +44,24 @@ func Up(ctx context.Context, url string, log *slog.Logger) error {
 		return fmt.Errorf("migrations: applying: %w", err)
 	}
 	return nil
+}
+
+// Digest is a short hash of all migrations, for names of databases that are made
+// from them.
+func Digest() string {
+	sum := sha256.New()
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		panic(err) // the pattern is good
+	}
+	for _, name := range names {
+		content, err := files.ReadFile(name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		fmt.Fprintf(sum, "%s %d\n%s", name, len(content), content)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
 // Pending reports whether the database at url lacks a migration that this
