@@ -1,0 +1,66 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"scaling.cloud/mcp/store"
+)
+
+// membershipPatience is how long a page waits for Clerk. One's own connections
+// are shown without its answer.
+const membershipPatience = 3 * time.Second
+
+// administered returns the organizations that a person administers now. An
+// error means that it is not known.
+func (s *Server) administered(ctx context.Context, userID string) ([]store.Organization, error) {
+	ctx, cancel := context.WithTimeout(ctx, membershipPatience)
+	defer cancel()
+	memberships, err := s.memberships.Memberships(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	var orgs []store.Organization
+	for _, m := range memberships {
+		if m.Admin() {
+			orgs = append(orgs, m.Organization)
+		}
+	}
+	return orgs, nil
+}
+
+// chooseOrg returns the one of a person's administered organizations that
+// ?org=<slug> names, or the first of them if it names none. For any other
+// organization it returns store.ErrNotFound, whether there is such a one or not.
+func chooseOrg(administered []store.Organization, slug string) (*store.Organization, error) {
+	i := 0
+	if slug != "" {
+		i = slices.IndexFunc(administered, func(o store.Organization) bool { return o.Slug == slug })
+	}
+	if i < 0 || len(administered) == 0 {
+		return nil, store.ErrNotFound
+	}
+	return &administered[i], nil
+}
+
+// clerkAway is the answer to a page that takes an administrator while it cannot
+// be known who is one.
+func clerkAway(err error) error {
+	return &failure{
+		status: http.StatusServiceUnavailable,
+		title:  "Your role cannot be checked right now",
+		message: "Pages of an organization are for its administrators, and the service that knows them does not answer. " +
+			"Your own connections are there all the same. Please try again in a minute.",
+		err: err,
+	}
+}
+
+func ids(orgs []store.Organization) []string {
+	ids := make([]string, len(orgs))
+	for i, org := range orgs {
+		ids[i] = org.ID
+	}
+	return ids
+}

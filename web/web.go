@@ -1,0 +1,85 @@
+// Package web is the dashboard: the landing page and Settings, where a person
+// sees every client that is connected in their name and ends it, and where an
+// administrator does so for everybody in the organization.
+//
+// It does not know who the person is, which organizations Clerk says they are
+// in, or how replicas hear of a revocation: Sessions, Memberships and
+// Revocations tell it. Every page works without JavaScript, and no GET changes
+// anything.
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/web/ui"
+)
+
+// Sessions knows who is signed in.
+type Sessions interface {
+	// Session returns the browser's session, or store.ErrNotFound where nobody
+	// is signed in.
+	Session(*http.Request) (*store.Session, error)
+}
+
+// Memberships knows which organizations a person is in, and as what.
+type Memberships interface {
+	// Memberships returns what Clerk says, at most a minute old. An error means
+	// that Clerk cannot be asked: the person then administers nothing.
+	Memberships(ctx context.Context, userID string) ([]store.Membership, error)
+}
+
+// Revocations tells everything that caches the state of a connection that it
+// has been revoked.
+type Revocations interface {
+	// Publish is called after the revocations are committed, and records in the
+	// store those that it confirms: pages read the outcome from there.
+	Publish(ctx context.Context, revoked ...*store.Revocation) (confirmed bool)
+}
+
+// Config is what a Server is made of. Every field is needed.
+type Config struct {
+	PublicURL   string // origin of every URL, without a trailing slash
+	Store       *store.Store
+	Sessions    Sessions
+	Memberships Memberships
+	Revocations Revocations
+	Log         *slog.Logger
+	Now         func() time.Time
+}
+
+// Server serves the dashboard.
+type Server struct {
+	publicURL   string
+	store       *store.Store
+	sessions    Sessions
+	memberships Memberships
+	revocations Revocations
+	log         *slog.Logger
+	now         func() time.Time
+}
+
+// New returns a Server.
+func New(c Config) *Server {
+	return &Server{c.PublicURL, c.Store, c.Sessions, c.Memberships, c.Revocations, c.Log, c.Now}
+}
+
+// Mount adds everything below /settings and /assets to mux. The landing page
+// shares its path with the MCP endpoint, which hands over to Landing.
+func (s *Server) Mount(mux *http.ServeMux) {
+	mux.Handle("GET /settings/connections", s.signedIn(s.connections))
+	mux.Handle("GET /settings/connections/{id}", s.signedIn(s.connection))
+	mux.Handle("POST /settings/connections/{id}/revoke", s.form(s.signedIn(s.revoke)))
+	mux.Handle("GET /settings/connect", s.signedIn(s.connect))
+	for _, path := range []string{"GET /settings", "GET /settings/{$}"} {
+		mux.Handle(path, http.RedirectHandler("/settings/connections", http.StatusSeeOther))
+	}
+	mux.Handle("/settings/", s.page(func(http.ResponseWriter, *http.Request) error { return store.ErrNotFound }))
+	mux.Handle("GET /assets/", ui.Assets())
+}
+
+// mcpURL is what a person pastes into a client.
+func (s *Server) mcpURL() string { return s.publicURL + "/mcp" }
