@@ -19,9 +19,9 @@ type CodeRedemption struct {
 	// The first refresh token, stored if the person granted offline_access.
 	RefreshHash      []byte
 	RefreshExpiresAt time.Time
-	// Supersede ends older connections of the same person, organization, client
-	// and redirect URI (design §8).
-	Supersede bool
+	// Supersedes reports whether a connection to a redirect URI ends the older
+	// ones of the same person, organization, client and redirect URI.
+	Supersedes func(redirectURI string) bool
 }
 
 // Issued is what a token response is made from.
@@ -100,7 +100,7 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 			r.RefreshHash, r.ConnectionID, now, r.RefreshExpiresAt, ScopeOfflineAccess); err != nil {
 			return err
 		}
-		if r.Supersede {
+		if r.Supersedes(code.RedirectURI) {
 			issued.Revoked, err = supersedeTx(ctx, tx, issued.Connection, now)
 		}
 		return err

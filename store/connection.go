@@ -143,3 +143,14 @@ func (s *Store) TouchConnections(ctx context.Context, used map[uuid.UUID]time.Ti
 		WHERE c.id = u.id AND (c.last_used_at IS NULL OR c.last_used_at < u.at)`, ids, ats)
 	return wrap("recording use", err)
 }
+
+// ConnectionClientName returns the name of a connection's client as its person
+// consented to it, or ErrNotFound.
+func (s *Store) ConnectionClientName(ctx context.Context, id uuid.UUID) (string, error) {
+	type row struct{ ClientName string }
+	r, err := one[row](s.pool.Query(ctx, `SELECT client_name FROM connections WHERE id = $1`, id))
+	if err != nil {
+		return "", wrap("reading client name", err)
+	}
+	return r.ClientName, nil
+}

@@ -1,0 +1,49 @@
+package authz
+
+import (
+	"net/http"
+
+	"github.com/modelcontextprotocol/go-sdk/oauthex"
+
+	"scaling.cloud/mcp/store"
+)
+
+// metadataMaxAge is how long clients and caches may keep the metadata and the
+// keys, in seconds as Cache-Control writes them.
+const metadataMaxAge = "public, max-age=300"
+
+// metadata serves the authorization server's metadata (RFC 8414 §3). The same
+// document answers for OpenID Connect discovery, where MCP clients look second.
+func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
+	scopes := make([]string, 0, len(store.Scopes()))
+	for _, scope := range store.Scopes() {
+		scopes = append(scopes, scope.Name)
+	}
+	authMethods := []string{store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost}
+	w.Header().Set("Cache-Control", metadataMaxAge)
+	writeJSON(w, http.StatusOK, oauthex.AuthServerMeta{
+		Issuer:                                 s.PublicURL,
+		AuthorizationEndpoint:                  s.PublicURL + "/oauth/authorize",
+		TokenEndpoint:                          s.PublicURL + "/oauth/token",
+		RegistrationEndpoint:                   s.PublicURL + "/oauth/register",
+		RevocationEndpoint:                     s.PublicURL + "/oauth/revoke",
+		JWKSURI:                                s.PublicURL + "/oauth/jwks",
+		ScopesSupported:                        scopes,
+		ResponseTypesSupported:                 []string{store.ResponseTypeCode},
+		ResponseModesSupported:                 []string{"query"},
+		GrantTypesSupported:                    []string{store.GrantCode, store.GrantRefresh},
+		CodeChallengeMethodsSupported:          []string{"S256"},
+		TokenEndpointAuthMethodsSupported:      authMethods,
+		RevocationEndpointAuthMethodsSupported: authMethods,
+		// RFC 9207: on success and on error.
+		AuthorizationResponseIssParameterSupported: true,
+	})
+	return nil
+}
+
+// jwks serves the public halves of the signing keys (RFC 7517 §5).
+func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Cache-Control", metadataMaxAge)
+	writeJSON(w, http.StatusOK, s.Keys.public())
+	return nil
+}

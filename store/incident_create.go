@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Change is who changes something, through which client, and when.
+type Change struct {
+	UserID string
+	Via    *string // the client's name; nil in the dashboard
+	At     time.Time
+}
+
+// NewIncident is an incident that does not exist yet.
+type NewIncident struct {
+	OrgID              string
+	Title              string
+	Description        string
+	Severity           Severity
+	OwnerID            *string
+	EscalationPolicyID *uuid.UUID
+	ComponentIDs       []uuid.UUID // distinct components of the organization
+}
+
+// CreateIncidentTx creates an incident under investigation with the next
+// number of its organization, and records its creation. Nobody is paged by it.
+//
+// Until the transaction ends, no other incident of the organization can be
+// created: call it late. ErrNotFound: a component is not the organization's.
+func (s *Store) CreateIncidentTx(ctx context.Context, tx pgx.Tx, n NewIncident, c Change) (*Incident, error) {
+	id := uuid.Must(uuid.NewV7())
+	components := n.ComponentIDs
+	if components == nil {
+		components = []uuid.UUID{}
+	}
+	_, err := tx.Exec(ctx, `
+		WITH counter AS (
+			INSERT INTO incident_counters (org_id, last_sequential_id, last_created_at)
+			VALUES ($1, 1, $9)
+			ON CONFLICT (org_id) DO UPDATE
+			SET last_sequential_id = incident_counters.last_sequential_id + 1,
+			    last_created_at = GREATEST(incident_counters.last_created_at, $9)
+			RETURNING last_sequential_id, last_created_at
+		), incident AS (
+			INSERT INTO incidents (org_id, id, sequential_id, title, description, severity, status, owner_id,
+			                       escalation_policy_id, created_by, created_via, created_at, updated_at)
+			SELECT $1, $2, last_sequential_id, $3, $4, $5, 'investigating', $6, $7, $8, $10, last_created_at, last_created_at
+			FROM counter
+			RETURNING created_at
+		), tagged AS (
+			INSERT INTO incident_components (org_id, incident_id, component_id)
+			SELECT $1, $2, unnest($11::uuid[])
+		)
+		INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, via, status)
+		SELECT $1, $2, $12, 'incident_created', created_at, $8, $10, 'investigating' FROM incident`,
+		n.OrgID, id, n.Title, n.Description, n.Severity, n.OwnerID, n.EscalationPolicyID, c.UserID, c.At, c.Via,
+		components, uuid.Must(uuid.NewV7()))
+	if violates(err, "incident_components_component") {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, wrap("creating incident", err)
+	}
+	row, err := one[incidentRow](tx.Query(ctx, `SELECT i.description,`+incidentColumns+incidentFrom+`
+	WHERE i.org_id = $1 AND i.id = $2`, n.OrgID, id))
+	if err != nil {
+		return nil, wrap("reading the incident created", err)
+	}
+	return row.incident(), nil
+}
+
+// PageLayerTx records that the layer at the given position of an incident's
+// escalation policy is paged: a page per person, and the incident waiting for
+// one of them. Somebody whom this layer has paged before is not paged again.
+//
+// It returns the ids of those who are to be paged now; delivery is the
+// caller's, after the commit.
+func (s *Store) PageLayerTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, layer int, personIDs []string, at time.Time) ([]string, error) {
+	if _, err := tx.Exec(ctx, `
+		UPDATE incidents SET escalation_state = 'paging', escalation_layer = $3, updated_at = GREATEST(updated_at, $4)
+		WHERE org_id = $1 AND id = $2`, orgID, incidentID, layer, at); err != nil {
+		return nil, wrap("paging", err)
+	}
+	rows, err := tx.Query(ctx, `
+		INSERT INTO pages (org_id, incident_id, layer, person_id, paged_at)
+		SELECT $1, $2, $3, unnest($4::text[]), $5
+		ON CONFLICT (org_id, incident_id, layer, person_id) DO NOTHING
+		RETURNING person_id`, orgID, incidentID, layer, personIDs, at)
+	if err != nil {
+		return nil, wrap("paging", err)
+	}
+	paged, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, wrap("paging", err)
+	}
+	events := make([]IncidentEvent, len(paged))
+	for i := range paged {
+		events[i] = IncidentEvent{Type: EventPageSent, At: at, Layer: &layer, PersonID: &paged[i]}
+	}
+	return paged, s.addEventsTx(ctx, tx, orgID, incidentID, events...)
+}
+
+// ExhaustEscalationTx records that no layer is left to page.
+func (s *Store) ExhaustEscalationTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, at time.Time) error {
+	if _, err := tx.Exec(ctx, `
+		UPDATE incidents SET escalation_state = 'exhausted', next_page_at = NULL, updated_at = GREATEST(updated_at, $3)
+		WHERE org_id = $1 AND id = $2`, orgID, incidentID, at); err != nil {
+		return wrap("exhausting escalation", err)
+	}
+	return s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{Type: EventEscalationExhausted, At: at})
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// EventType says what happened to an incident.
+type EventType string
+
+// The events of a timeline (design §11).
+const (
+	EventCreated             EventType = "incident_created"
+	EventStatusChanged       EventType = "status_changed"
+	EventUpdatePosted        EventType = "update_posted"
+	EventPageSent            EventType = "page_sent"
+	EventEscalationAdvanced  EventType = "escalation_advanced"
+	EventEscalationExhausted EventType = "escalation_exhausted"
+	EventAcknowledged        EventType = "incident_acknowledged"
+)
+
+// IncidentEvent is one entry of an incident's history. Which of the fields
+// after Via are set follows from Type.
+type IncidentEvent struct {
+	Type     EventType
+	At       time.Time
+	ActorID  *string         // nil where escalation acted by itself
+	Via      *string         // the client the actor used; nil in the dashboard
+	Status   *IncidentStatus // incident_created, status_changed
+	Note     *string         // status_changed: the resolution note
+	Layer    *int            // page_sent, escalation_advanced
+	PersonID *string         // page_sent: who was paged
+	UpdateID *uuid.UUID      // update_posted
+}
+
+// addEventsTx appends to the history of an incident, in the given order. The
+// transaction holds the incident's row, because it created or changed it: that
+// is what makes the order of an incident's events the order of their commits.
+func (s *Store) addEventsTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, events ...IncidentEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	batch := &pgx.Batch{}
+	for _, e := range events {
+		batch.Queue(`
+			INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, via, status, note, layer, person_id, update_id)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			orgID, incidentID, uuid.Must(uuid.NewV7()), e.Type, e.At, e.ActorID, e.Via, e.Status, e.Note, e.Layer, e.PersonID, e.UpdateID)
+	}
+	return wrap("recording history", tx.SendBatch(ctx, batch).Close())
+}
+
+// AdvanceEscalationTx records that escalation went on to the layer at the given
+// position, which PageLayerTx then pages.
+func (s *Store) AdvanceEscalationTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, layer int, at time.Time) error {
+	return s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{Type: EventEscalationAdvanced, At: at, Layer: &layer})
+}
+
+// ChangeStatusTx moves an incident from one status to another. It returns
+// ErrConflict if the incident is not in from, so that of two calls at once one
+// succeeds. Which steps are allowed is the caller's rule.
+func (s *Store) ChangeStatusTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, from, to IncidentStatus, note *string, c Change) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE incidents
+		SET status = $4, updated_at = GREATEST(updated_at, $5), resolved_at = CASE WHEN $4 = 'resolved' THEN $5::timestamptz END
+		WHERE org_id = $1 AND id = $2 AND status = $3`, orgID, incidentID, from, to, c.At)
+	if err != nil {
+		return wrap("changing status", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrConflict
+	}
+	return s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{
+		Type: EventStatusChanged, At: c.At, ActorID: &c.UserID, Via: c.Via, Status: &to, Note: note})
+}
+
+// AcknowledgeIncidentTx records that somebody took an open incident, and stops
+// its escalation. It returns ErrConflict if the incident is resolved, or
+// somebody was first.
+func (s *Store) AcknowledgeIncidentTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, c Change) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE incidents
+		SET acknowledged_at = $3, acknowledged_by = $4, acknowledged_via = $5, updated_at = GREATEST(updated_at, $3), next_page_at = NULL,
+		    escalation_state = CASE escalation_state WHEN 'none' THEN 'none' ELSE 'acknowledged' END
+		WHERE org_id = $1 AND id = $2 AND acknowledged_at IS NULL AND status <> 'resolved'`,
+		orgID, incidentID, c.At, c.UserID, c.Via)
+	if err != nil {
+		return wrap("acknowledging incident", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrConflict
+	}
+	return s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{
+		Type: EventAcknowledged, At: c.At, ActorID: &c.UserID, Via: c.Via})
+}
+
+// Visibility is who may read an update.
+type Visibility string
+
+// The visibilities.
+const (
+	VisibilityInternal Visibility = "internal" // members
+	VisibilityPublic   Visibility = "public"   // everybody, on the status page
+)
+
+// PostUpdateTx appends an update to an open incident and returns its id, or
+// ErrConflict if the incident is resolved. Whether the incident has a public
+// surface is the caller's rule.
+func (s *Store) PostUpdateTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, body string, v Visibility, c Change) (uuid.UUID, error) {
+	tag, err := tx.Exec(ctx, `
+		UPDATE incidents SET updated_at = GREATEST(updated_at, $3) WHERE org_id = $1 AND id = $2 AND status <> 'resolved'`, orgID, incidentID, c.At)
+	if err != nil {
+		return uuid.Nil, wrap("posting update", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return uuid.Nil, ErrConflict
+	}
+	id := uuid.Must(uuid.NewV7())
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO incident_updates (org_id, incident_id, id, body, visibility, posted_by, posted_via, posted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, orgID, incidentID, id, body, v, c.UserID, c.Via, c.At); err != nil {
+		return uuid.Nil, wrap("posting update", err)
+	}
+	return id, s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{
+		Type: EventUpdatePosted, At: c.At, ActorID: &c.UserID, Via: c.Via, UpdateID: &id})
+}

@@ -1,0 +1,4 @@
+package store
+
+// IncidentStatement lets a test ask for the plan of a list.
+var IncidentStatement = IncidentQuery.statement
