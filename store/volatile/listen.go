@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,6 +26,7 @@ const (
 // Run keeps the replica's own tombstones and the outbox until ctx is done. ready
 // is called once, when the tombstones of the last minutes are loaded.
 func (l *Liveness) Run(ctx context.Context, ready func()) error {
+	ready = sync.OnceFunc(ready)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		for ctx.Err() == nil {

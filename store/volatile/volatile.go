@@ -5,29 +5,51 @@
 package volatile
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Open returns a client for a Redis URL: redis://, rediss:// or unix://. It
-// does not connect.
-//
-// Its timeouts are short, because every request has Postgres to fall back on.
-func Open(url string) (redis.UniversalClient, error) {
-	opts, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("volatile: %w", err)
-	}
-	opts.DialTimeout = 500 * time.Millisecond
-	opts.ReadTimeout = 500 * time.Millisecond
-	opts.WriteTimeout = 500 * time.Millisecond
-	opts.MaxRetries = 1
-	opts.ContextTimeoutEnabled = true
-	return redis.NewClient(opts), nil
-}
+// timeout bounds every exchange with Redis. It is short, because every request
+// has Postgres to fall back on.
+const timeout = 500 * time.Millisecond
 
-// Ping reports whether Redis answers.
-func (l *Liveness) Ping(ctx context.Context) error { return l.redis.Ping(ctx).Err() }
+// Open returns a client for a Redis URL (redis://, rediss:// or unix://): of one
+// server, of a cluster where the URL names more nodes with ?addr=host:port, or
+// of a primary that Sentinel knows where it has ?master_name=name. It does not
+// connect.
+func Open(redisURL string) (redis.UniversalClient, error) {
+	u, err := url.Parse(redisURL)
+	if err != nil {
+		return nil, errors.New("volatile: not a URL") // url's own error would repeat the password
+	}
+	switch query := u.Query(); {
+	case query.Has("master_name"):
+		opts, err := redis.ParseFailoverURL(redisURL)
+		if err != nil {
+			return nil, fmt.Errorf("volatile: %w", err)
+		}
+		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
+		opts.MaxRetries, opts.ContextTimeoutEnabled = 1, true
+		return redis.NewFailoverClient(opts), nil
+	case query.Has("addr"):
+		opts, err := redis.ParseClusterURL(redisURL)
+		if err != nil {
+			return nil, fmt.Errorf("volatile: %w", err)
+		}
+		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
+		opts.MaxRetries, opts.ContextTimeoutEnabled = 1, true
+		return redis.NewClusterClient(opts), nil
+	default:
+		opts, err := redis.ParseURL(redisURL)
+		if err != nil {
+			return nil, fmt.Errorf("volatile: %w", err)
+		}
+		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
+		opts.MaxRetries, opts.ContextTimeoutEnabled = 1, true
+		return redis.NewClient(opts), nil
+	}
+}

@@ -1,0 +1,354 @@
+package volatile_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/store/storetest"
+	"scaling.cloud/mcp/store/volatile"
+)
+
+// queries counts the statements that reach Postgres.
+type queries struct{ n atomic.Int64 }
+
+func (q *queries) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if data.SQL != "" {
+		q.n.Add(1)
+	}
+	return ctx
+}
+func (q *queries) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// replica is one server's view of connections.
+type replica struct {
+	*volatile.Liveness
+	store *store.Store
+	redis redis.UniversalClient
+	asked *queries // of Postgres
+	stop  func()
+}
+
+func newReplica(t testing.TB, databaseURL, redisURL string) *replica {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(databaseURL)
+	must(t, err)
+	r := &replica{asked: &queries{}}
+	config.ConnConfig.Tracer = r.asked
+	config.MaxConns = 8
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	must(t, err)
+	r.store = store.New(pool)
+	r.redis, err = volatile.Open(redisURL)
+	must(t, err)
+	r.Liveness = volatile.NewLiveness(r.redis, r.store, time.Hour, slog.New(slog.DiscardHandler), time.Now)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = r.Run(ctx, func() { close(ready) })
+	}()
+	<-ready
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+		pool.Close()
+		_ = r.redis.Close()
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect stores a live connection, in epoch 0.
+func (r *replica) connect(t testing.TB, lifetime time.Duration) uuid.UUID {
+	t.Helper()
+	ctx, now := t.Context(), time.Now()
+	hash := func(s string) []byte { h := sha256.Sum256([]byte(s)); return h[:] }
+	must(t, r.store.SaveUser(ctx, store.User{ID: "user_bob", Name: "bob"}, now))
+	must(t, r.store.SaveMemberships(ctx, "user_bob", []store.Membership{{Organization: store.Organization{ID: "org_acme"}, Role: store.RoleMember}}, now))
+	_, err := r.store.RegisterClient(ctx, store.Client{
+		ID: "claude", Kind: store.ClientRegistered, AuthMethod: store.AuthMethodNone, RedirectURIs: []string{"https://a.example"}, GrantTypes: []string{store.GrantCode}, CreatedAt: now,
+	}, hash("claude"))
+	must(t, err)
+	c := store.Connection{
+		ID: uuid.New(), OrgID: "org_acme", UserID: "user_bob", ClientID: "claude", Scopes: []string{store.ScopeIncidentsRead},
+		RedirectURI: "https://a.example", ExpiresAt: now.Add(lifetime),
+	}
+	id := c.ID.String()
+	must(t, r.store.CreateAuthorizationRequest(ctx, hash(id), hash(id), store.AuthorizationRequest{ClientID: "claude"}, now))
+	must(t, r.store.CreateGrant(ctx, store.Grant{HandleHash: hash(id), Connection: c, CodeHash: hash(id), CodeChallenge: "c", CodeExpiresAt: now.Add(time.Minute)}, now))
+	_, err = r.store.RedeemCode(ctx, store.CodeRedemption{
+		CodeHash: hash(id), ConnectionID: c.ID, ClientID: "claude", CodeChallenge: "c", RefreshHash: hash(id), RefreshExpiresAt: now,
+		Supersedes: func(string) bool { return false },
+	}, now)
+	must(t, err)
+	return c.ID
+}
+
+func (r *replica) revoke(t testing.TB, id uuid.UUID) (confirmed bool) {
+	t.Helper()
+	revoked, err := r.store.RevokeOwnConnection(t.Context(), id, "user_bob", time.Now())
+	must(t, err)
+	return r.Publish(t.Context(), revoked)
+}
+
+// check fails the test unless the liveness of id in epoch 0 is want.
+func (r *replica) check(t testing.TB, what string, id uuid.UUID, want error) {
+	t.Helper()
+	if err := r.Check(t.Context(), id, 0); !errors.Is(err, want) {
+		t.Errorf("%s: error is %v, want %v", what, err, want)
+	}
+}
+
+func TestLiveConnectionCostsPostgresOneQuestionAMinute(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	id := r.connect(t, time.Hour)
+	before := r.asked.n.Load()
+	for range 100 {
+		r.check(t, "alive", id, nil)
+	}
+	// The outbox worker asks too, once a second.
+	if asked := r.asked.n.Load() - before; asked > 5 {
+		t.Errorf("Postgres was asked %d times for 100 checks", asked)
+	}
+	ttl, err := r.redis.PTTL(t.Context(), "conn:"+id.String()).Result()
+	must(t, err)
+	if ttl <= 0 || ttl > store.LivenessTTL {
+		t.Errorf("Redis keeps the answer for %v, want at most %v", ttl, store.LivenessTTL)
+	}
+}
+
+func TestAnswerIsNotKeptPastExpiry(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	id := r.connect(t, 10*time.Second)
+	r.check(t, "alive", id, nil)
+	ttl, err := r.redis.PTTL(t.Context(), "conn:"+id.String()).Result()
+	must(t, err)
+	if ttl <= 0 || ttl > 10*time.Second {
+		t.Errorf("Redis keeps the answer for %v, and the connection lives for 10s", ttl)
+	}
+	expired := r.connect(t, -time.Second)
+	r.check(t, "expired", expired, store.ErrNotFound)
+	r.check(t, "unknown", uuid.New(), store.ErrNotFound)
+}
+
+// TestRevokedIsRevokedEverywhere is the guarantee of design §8: after the answer,
+// the next request on any replica is refused, whatever happens to Redis.
+func TestRevokedIsRevokedEverywhere(t *testing.T) {
+	t.Parallel()
+	databaseURL, redisURL := storetest.OpenURL(t), storetest.Redis(t)
+	here, there := newReplica(t, databaseURL, redisURL), newReplica(t, databaseURL, redisURL)
+	id := here.connect(t, time.Hour)
+	other := here.connect(t, time.Hour)
+	here.check(t, "before, here", id, nil)
+	there.check(t, "before, there", id, nil)
+	if !here.revoke(t, id) {
+		t.Error("the revocation was not confirmed")
+	}
+	all := func(when string) {
+		here.check(t, when+", here", id, store.ErrNotFound)
+		there.check(t, when+", there", id, store.ErrNotFound)
+		there.check(t, when+", somebody else", other, nil)
+	}
+	all("after")
+	must(t, here.redis.FlushAll(t.Context()).Err())
+	all("after FLUSHALL")
+	fresh := newReplica(t, databaseURL, redisURL)
+	must(t, here.redis.FlushAll(t.Context()).Err())
+	fresh.check(t, "on a replica that has just started", id, store.ErrNotFound)
+	// A Redis that was restored from an old snapshot, or failed over to a
+	// replica that lagged.
+	must(t, here.redis.Set(t.Context(), "conn:"+id.String(), "a:0", time.Minute).Err())
+	all("after Redis went back in time")
+	fresh.check(t, "after Redis went back in time, on the new replica", id, store.ErrNotFound)
+	queued, err := here.store.UnappliedRevocations(t.Context(), 10)
+	if err != nil || len(queued) != 0 {
+		t.Errorf("%d revocations are still queued, %v", len(queued), err)
+	}
+}
+
+func TestRedisGoneCostsLatencyOnly(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), "redis://127.0.0.1:1")
+	id := r.connect(t, time.Hour)
+	for range 10 {
+		r.check(t, "alive", id, nil)
+	}
+	if r.revoke(t, id) {
+		t.Error("a revocation was confirmed by a Redis that is not there")
+	}
+	r.check(t, "revoked", id, store.ErrNotFound)
+}
+
+func TestUnknownIsNeitherAliveNorRevoked(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), "redis://127.0.0.1:1")
+	id := r.connect(t, time.Hour)
+	r.stop() // takes the database with it
+	if err := r.Check(t.Context(), id, 0); err == nil || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("with nobody to ask: error is %v, want an outage", err)
+	}
+}
+
+// TestStaleAnswerNeverBuriesATombstone: a replica has asked Postgres and stalls;
+// meanwhile the connection is revoked, and Redis even forgets the tombstone.
+func TestStaleAnswerNeverBuriesATombstone(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	ctx := t.Context()
+	for name, meanwhile := range map[string]func(key string){
+		"tombstone": func(string) {},
+		"tombstone and flush": func(string) {
+			must(t, r.redis.FlushAll(ctx).Err())
+		},
+		"tombstone, flush, and another's lease": func(key string) {
+			must(t, r.redis.FlushAll(ctx).Err())
+			must(t, r.redis.Set(ctx, key, "l:other", time.Minute).Err())
+		},
+	} {
+		id := r.connect(t, time.Hour)
+		key := "conn:" + id.String()
+		// The lease is taken by a reader who is between Postgres and the swap.
+		must(t, r.redis.SetNX(ctx, key, "l:mine", time.Minute).Err())
+		if !r.revoke(t, id) {
+			t.Errorf("%s: not confirmed", name)
+		}
+		meanwhile(key)
+		swapped, err := volatile.Swap(ctx, r.redis, id, "l:mine", "a:0", time.Minute)
+		must(t, err)
+		if swapped {
+			t.Errorf("%s: a stale answer was stored", name)
+		}
+		r.check(t, name, id, store.ErrNotFound)
+	}
+}
+
+func TestOldEpochIsRefusedAndNewEpochIsAsked(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	ctx := t.Context()
+	id := r.connect(t, time.Hour)
+	key := "conn:" + id.String()
+	for value, want := range map[string]error{
+		"a:1":     store.ErrNotFound, // newer than the token
+		"r:1":     store.ErrNotFound,
+		"l:other": nil, // another's lease: Postgres answers
+		"garbage": nil,
+		"a:":      nil,
+		"":        nil,
+	} {
+		must(t, r.redis.Set(ctx, key, value, time.Minute).Err())
+		r.check(t, value, id, want)
+		if got, err := r.redis.Get(ctx, key).Result(); err != nil || got != value {
+			t.Errorf("%q was replaced by %q, %v", value, got, err)
+		}
+	}
+	must(t, r.redis.Set(ctx, key, "a:0", time.Minute).Err())
+	if err := r.Check(ctx, id, 1); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a token of an epoch that never was: error is %v, want ErrNotFound", err)
+	}
+}
+
+func TestOutboxIsAppliedWhenRedisComesBack(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	ctx := t.Context()
+	id := r.connect(t, time.Hour)
+	r.check(t, "alive", id, nil)
+	// Committed, and then the server that did it died before it told Redis.
+	_, err := r.store.RevokeOwnConnection(ctx, id, "user_bob", time.Now())
+	must(t, err)
+	waitFor(t, func() bool {
+		queued, err := r.store.UnappliedRevocations(ctx, 1)
+		must(t, err)
+		return len(queued) == 0
+	})
+	if got, err := r.redis.Get(ctx, "conn:"+id.String()).Result(); err != nil || got != "r:1" {
+		t.Errorf("Redis has %q, %v, want the tombstone", got, err)
+	}
+}
+
+// waitFor polls until a background worker has done its part.
+func waitFor(t testing.TB, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			t.Fatal("it did not happen within 20 seconds")
+		case <-ticker.C:
+		}
+	}
+}
+
+// TestNoRequestIsServedAfterTheAnswer revokes under load, with a flush right
+// behind the tombstone, and counts what was let through afterwards.
+func TestNoRequestIsServedAfterTheAnswer(t *testing.T) {
+	t.Parallel()
+	databaseURL, redisURL := storetest.OpenURL(t), storetest.Redis(t)
+	replicas := []*replica{newReplica(t, databaseURL, redisURL), newReplica(t, databaseURL, redisURL)}
+	for round := range 10 {
+		id := replicas[0].connect(t, time.Hour)
+		var revoked atomic.Bool
+		var wg sync.WaitGroup
+		stop := make(chan struct{})
+		for i := range 8 {
+			wg.Go(func() {
+				r := replicas[i%2]
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					after := revoked.Load() // before the request begins
+					err := r.Check(t.Context(), id, 0)
+					if after && err == nil {
+						t.Errorf("round %d: served after the answer", round)
+						return
+					}
+					if err != nil && !errors.Is(err, store.ErrNotFound) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		if !replicas[0].revoke(t, id) {
+			t.Error("not confirmed")
+		}
+		revoked.Store(true)
+		if round%2 == 0 {
+			must(t, replicas[0].redis.FlushAll(t.Context()).Err())
+		}
+		for range 50 {
+			replicas[1].check(t, "after", id, store.ErrNotFound)
+		}
+		close(stop)
+		wg.Wait()
+	}
+}
