@@ -1,0 +1,131 @@
+// Package signin signs people in through Clerk and keeps the browser session.
+// It is an OpenID Connect client: authorization code flow with PKCE (RFC 7636),
+// nonce and client secret. It takes from Clerk who the person is and throws
+// Clerk's tokens away; the session after that is our own. That state and
+// session are spent or ended once is store's guarantee; what a person may do is
+// decided elsewhere.
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"scaling.cloud/mcp/authz/clerk"
+	"scaling.cloud/mcp/store"
+)
+
+// Config is what a Service is made of. Log, Now and HTTPClient may be nil, the
+// others are required.
+type Config struct {
+	PublicURL string // our origin, without a trailing slash; never taken from a request
+	Issuer    string // Clerk's Frontend API, byte for byte as its metadata has it
+
+	// ClientID and ClientSecret are those of the OAuth application at Clerk,
+	// whose one redirect URI is PublicURL + "/sign-in/callback".
+	ClientID, ClientSecret string
+
+	Directory  *clerk.Directory
+	Store      *store.Store
+	HTTPClient *http.Client     // nil: one with a timeout of exchangeTimeout
+	Log        *slog.Logger     // nil: discards
+	Now        func() time.Time // nil: time.Now
+}
+
+// Service signs people in. It is safe for concurrent use.
+type Service struct {
+	Config
+	discovering singleflight.Group
+	discovered  atomic.Pointer[provider]
+}
+
+// New returns a Service. It does not talk to Clerk: that happens when somebody
+// signs in, so that a Clerk that is away does not keep the server from starting.
+func New(c Config) *Service {
+	if c.HTTPClient == nil {
+		c.HTTPClient = &http.Client{Timeout: exchangeTimeout}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Service{Config: c}
+}
+
+// Mount adds the routes to mux.
+func (s *Service) Mount(mux *http.ServeMux) {
+	mux.Handle("GET /sign-in", s.page(s.begin))
+	mux.Handle("GET /sign-in/callback", s.page(s.callback))
+	mux.Handle("POST /sign-out", http.NewCrossOriginProtection().Handler(s.page(s.signOut)))
+}
+
+// Session returns the session of the browser that sent r, or store.ErrNotFound
+// when nobody is signed in there.
+func (s *Service) Session(r *http.Request) (*store.Session, error) {
+	cookie, err := r.Cookie(s.sessionCookieName())
+	if err != nil {
+		return nil, store.ErrNotFound
+	}
+	return s.Store.Session(r.Context(), hash(cookie.Value), s.Now())
+}
+
+// startSession signs userID in in this browser. The session gets a new id each
+// time, so that one planted before signing in is worth nothing, and the one
+// before it ends.
+func (s *Service) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
+	token := newSecret()
+	if err := s.Store.CreateSession(ctx, hash(token), userID, s.Now()); err != nil {
+		return err
+	}
+	if old, err := r.Cookie(s.sessionCookieName()); err == nil {
+		if err := s.Store.DeleteSession(ctx, hash(old.Value)); err != nil {
+			return err
+		}
+	}
+	http.SetCookie(w, s.cookie(s.sessionCookieName(), token, store.SessionMaxAge))
+	return nil
+}
+
+// signOut ends the browser's session. Clerk's own goes on: signing in again is
+// silent unless another account is asked for.
+func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
+	if cookie, err := r.Cookie(s.sessionCookieName()); err == nil {
+		if err := s.Store.DeleteSession(r.Context(), hash(cookie.Value)); err != nil {
+			return &refusal{
+				status:  http.StatusInternalServerError,
+				title:   "You are still signed in",
+				message: "Signing out did not work. Please go back and try it again.",
+				err:     err,
+			}
+		}
+	}
+	http.SetCookie(w, s.cookie(s.sessionCookieName(), "", -1))
+	http.Redirect(w, r, s.PublicURL+"/", http.StatusSeeOther)
+	return nil
+}
+
+// The session cookie's token and the others of this package: 256 random bits.
+func newSecret() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// hash is what the store knows a secret by. The secrets are random and long, so
+// a plain SHA-256 of one says nothing about it.
+func hash(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+func (s *Service) secure() bool { return strings.HasPrefix(s.PublicURL, "https://") }
