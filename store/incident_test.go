@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -345,12 +346,14 @@ func TestListReadsAnIndexWhateverItIsAsked(t *testing.T) {
 		"deep, severity": {store.IncidentQuery{Severity: new(store.SeverityHigh), After: deep}, "incidents_newest_by_severity"},
 	} {
 		row.query.Limit = 21
-		top := explain(t, s, "acme", row.query)
-		if index := top.find(func(p plan) bool { return p.Alias == "i" }); index == nil || index.Index != row.index {
-			t.Errorf("%s: got %+v, want an index scan of %s", name, index, row.index)
-		}
-		if sort := top.find(func(p plan) bool { return strings.Contains(p.Type, "Sort") && !p.hasAggregateAbove }); sort != nil {
-			t.Errorf("%s: the incidents are sorted", name)
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			top := explain(t, s, mode, "acme", row.query)
+			if index := top.find(func(p plan) bool { return p.Alias == "i" }); index == nil || index.Index != row.index {
+				t.Errorf("%s, %s: got %+v, want an index scan of %s", name, mode, index, row.index)
+			}
+			if sort := top.find(func(p plan) bool { return strings.Contains(p.Type, "Sort") && !p.hasAggregateAbove }); sort != nil {
+				t.Errorf("%s, %s: the incidents are sorted", name, mode)
+			}
 		}
 	}
 }
@@ -377,13 +380,37 @@ func (p plan) find(is func(plan) bool) *plan {
 	return nil
 }
 
-// explain returns the plan of the statement that a list of q runs.
-func explain(t *testing.T, s *store.Store, orgID string, q store.IncidentQuery) plan {
+// explain returns the plan of the statement that a list of q runs, made for its
+// arguments or for any, as the mode says: a prepared statement meets both.
+func explain(t *testing.T, s *store.Store, mode, orgID string, q store.IncidentQuery) plan {
 	t.Helper()
 	sql, args := store.IncidentStatement(q, orgID)
-	var plans []struct{ Plan plan }
-	if err := s.Pool().QueryRow(t.Context(), `EXPLAIN (FORMAT JSON) `+sql, args...).Scan(&plans); err != nil {
+	literals := make([]string, len(args))
+	for n, arg := range args {
+		switch arg := arg.(type) {
+		case time.Time:
+			literals[n] = "'" + arg.Format(time.RFC3339Nano) + "'"
+		default:
+			literals[n] = fmt.Sprintf("'%v'", arg)
+		}
+	}
+	top, err := inTx(t.Context(), s, func(ctx context.Context, tx pgx.Tx) (plan, error) {
+		var plans []struct{ Plan plan }
+		for _, statement := range []string{`SET LOCAL plan_cache_mode = ` + mode, `PREPARE list AS ` + sql} {
+			if _, err := tx.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return plan{}, err
+			}
+		}
+		err := tx.QueryRow(ctx, `EXPLAIN (FORMAT JSON) EXECUTE list (`+strings.Join(literals, ", ")+`)`,
+			pgx.QueryExecModeSimpleProtocol).Scan(&plans)
+		if err != nil {
+			return plan{}, err
+		}
+		_, err = tx.Exec(ctx, `DEALLOCATE list`)
+		return plans[0].Plan, err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return plans[0].Plan
+	return top
 }

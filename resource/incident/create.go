@@ -1,0 +1,204 @@
+package incident
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"scaling.cloud/mcp/store"
+)
+
+// Create describes an incident to be created. Empty fields are not given.
+type Create struct {
+	Title       string // 1 to MaxTitle characters, not only spaces
+	Severity    string
+	Description string // at most MaxDescription characters
+	// OwnerID is a member who owns the incident.
+	OwnerID string
+	// OwnerScheduleID is a schedule whose person on call owns the incident,
+	// unless OwnerID does; its escalation policy pages, unless
+	// EscalationPolicyID names another.
+	OwnerScheduleID    string
+	EscalationPolicyID string
+	ComponentIDs       []string
+}
+
+// Limits of an incident's text, in Unicode code points.
+const (
+	MaxTitle       = 100
+	MaxDescription = 10_000
+)
+
+// maxUserID is longer than any id of Clerk's.
+const maxUserID = 255
+
+// Created is the answer to a creation.
+type Created struct {
+	Incident *store.Incident
+	Paged    []store.Person // who was paged; empty, never nil
+	Replayed bool           `json:"-"` // an earlier call with the same key did it
+}
+
+// Create creates an incident and pages the first layer of its escalation policy
+// that reaches anybody. An incident without a policy pages nobody. Where nobody
+// is on call, the incident has no owner, and is created all the same.
+//
+// With an idempotency key it does so once (design §11): the same key and
+// arguments get the same answer for 24 hours. A page is recorded in the
+// transaction and delivered after it; until e-mail is configured, delivery is a
+// line in the log.
+func (s *Service) Create(ctx context.Context, a Actor, in Create, idempotencyKey string) (*Created, error) {
+	if err := in.check(idempotencyKey); err != nil {
+		return nil, err
+	}
+	components, err := in.components()
+	if err != nil {
+		return nil, err
+	}
+	key, err := in.key(a, idempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	result, replayed, err := s.idempotency.Run(ctx, key, s.config.Now(), func(tx pgx.Tx) ([]byte, error) {
+		created, err := s.createTx(ctx, tx, a, in, components)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(created)
+	})
+	if err != nil {
+		return nil, refusal(err, idempotencyKey)
+	}
+	// The first answer is read back from what is stored, like every later one:
+	// so they are equal to the last digit.
+	created := &Created{Replayed: replayed}
+	if err := json.Unmarshal(result, created); err != nil {
+		return nil, fmt.Errorf("incident: reading the result: %w", err)
+	}
+	if !replayed {
+		for _, p := range created.Paged {
+			s.config.Log.InfoContext(ctx, "page", "org", a.OrgID, "incident", created.Incident.SequentialID, "person", p.ID)
+		}
+	}
+	return created, nil
+}
+
+// check reports everything that is wrong with the arguments in themselves.
+func (in Create) check(idempotencyKey string) error {
+	var p problems
+	if strings.TrimSpace(in.Title) == "" {
+		p.add("title must say what is wrong: it is empty.")
+	}
+	checkText(&p, "title", in.Title, MaxTitle)
+	oneOf(&p, "severity", in.Severity, store.Severities())
+	checkText(&p, "description", in.Description, MaxDescription)
+	checkText(&p, "ownerId", in.OwnerID, maxUserID)
+	if len(idempotencyKey) > 255 || strings.ContainsFunc(idempotencyKey, func(r rune) bool { return r < '!' || r > '~' }) {
+		p.add("idempotencyKey must be 1 to 255 visible ASCII characters, such as a UUID.")
+	}
+	return p.err()
+}
+
+func checkText(p *problems, argument, text string, most int) {
+	if n := utf8.RuneCountInString(text); n > most {
+		p.add("%s must be at most %d characters, got %d.", argument, most, n)
+	}
+	if strings.ContainsRune(text, 0) {
+		p.add("%s must not contain the character U+0000.", argument)
+	}
+	if !utf8.ValidString(text) {
+		p.add("%s must be valid UTF-8.", argument)
+	}
+}
+
+// components parses ComponentIDs. Whether they exist is asked in the
+// transaction.
+func (in Create) components() ([]uuid.UUID, error) {
+	ids := make([]uuid.UUID, 0, len(in.ComponentIDs))
+	for _, s := range in.ComponentIDs {
+		// What is no UUID becomes the zero UUID, which is nobody's.
+		id, _ := uuid.Parse(s)
+		if id != uuid.Nil && slices.Contains(ids, id) {
+			return nil, refuse(CodeDuplicateComponentID, "componentIds holds %s more than once. Name each component once.", quote(s))
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// key is the idempotency key of this call. Arguments are compared as the JSON
+// of Create, in which what was left out and what was given empty are the same.
+func (in Create) key(a Actor, idempotencyKey string) (store.IdempotencyKey, error) {
+	if len(in.ComponentIDs) == 0 {
+		in.ComponentIDs = nil
+	}
+	canonical, err := json.Marshal(in)
+	if err != nil {
+		return store.IdempotencyKey{}, fmt.Errorf("incident: hashing arguments: %w", err)
+	}
+	return store.IdempotencyKey{
+		OrgID: a.OrgID, UserID: a.UserID, Tool: "create_incident", Key: idempotencyKey, ArgumentsHash: sha256.Sum256(canonical),
+	}, nil
+}
+
+// refusal puts the outcomes of an idempotent call into words.
+func refusal(err error, idempotencyKey string) error {
+	if _, ok := errors.AsType[*Error](err); ok {
+		return err
+	}
+	if errors.Is(err, store.ErrKeyReused) {
+		return refuse(CodeKeyReused, "idempotencyKey %s was used with other arguments in the last 24 hours. Repeat the call with the same arguments to get its result, or use a new key for a new incident.", quote(idempotencyKey))
+	}
+	if errors.Is(err, store.ErrKeyInProgress) {
+		return refuse(CodeKeyInProgress, "An earlier call with idempotencyKey %s is still running. Repeat this call with the same key and arguments in a few seconds to get its result.", quote(idempotencyKey))
+	}
+	return fmt.Errorf("incident: creating: %w", err)
+}
+
+func (s *Service) createTx(ctx context.Context, tx pgx.Tx, a Actor, in Create, components []uuid.UUID) (*Created, error) {
+	at := s.config.Now()
+	owner, policy, err := s.responsibleTx(ctx, tx, a.OrgID, in, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkComponentsTx(ctx, tx, a.OrgID, in.ComponentIDs, components); err != nil {
+		return nil, err
+	}
+	first, err := s.firstPageTx(ctx, tx, a.OrgID, policy, at)
+	if err != nil {
+		return nil, err
+	}
+
+	// From here on other incidents of the organization wait.
+	n := store.NewIncident{
+		OrgID: a.OrgID, Title: in.Title, Description: in.Description, Severity: store.Severity(in.Severity), ComponentIDs: components,
+	}
+	if owner != nil {
+		n.OwnerID = &owner.ID
+	}
+	if policy != nil {
+		n.EscalationPolicyID = &policy.ID
+	}
+	change := store.Change{UserID: a.UserID, At: at}
+	if a.ClientName != "" {
+		change.Via = &a.ClientName
+	}
+	i, err := s.store.CreateIncidentTx(ctx, tx, n, change)
+	if err != nil {
+		return nil, err
+	}
+	created := &Created{Incident: i, Paged: []store.Person{}}
+	if policy == nil {
+		return created, nil
+	}
+	created.Paged = first.people
+	return created, s.recordFirstPageTx(ctx, tx, i, first)
+}

@@ -1,0 +1,73 @@
+// Package incident holds the rules of incidents: what may be created, who owns
+// it and who is paged, what a list or a record shows. It knows no HTTP and no
+// MCP; its refusals are sentences written for a model. Races, single effect and
+// separation of organizations are store's guarantees, and who is on call is
+// package oncall's arithmetic.
+package incident
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"scaling.cloud/mcp/store"
+)
+
+// Config is what a Service needs besides the store.
+type Config struct {
+	Now       func() time.Time
+	Log       *slog.Logger
+	PublicURL string // origin of incident URLs, without a trailing slash
+}
+
+// Service applies the rules. It is safe for concurrent use. A process needs
+// one: it bounds the calls that wait for an idempotency key.
+type Service struct {
+	config      Config
+	store       *store.Store
+	idempotency *store.Idempotency
+}
+
+// New returns a Service on s.
+func New(s *store.Store, c Config) *Service {
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	return &Service{c, s, store.NewIdempotency(s)}
+}
+
+// Actor is on whose behalf a mutation is made: a person, in one organization,
+// through a client.
+type Actor struct {
+	UserID       string
+	ClientName   string // shown as "Alice via Claude"; empty in the dashboard
+	OrgID        string
+	ConnectionID uuid.UUID
+}
+
+// URL is where a person finds an incident.
+func (s *Service) URL(i *store.Incident) string {
+	return s.config.PublicURL + "/incidents/" + strconv.Itoa(i.SequentialID)
+}
+
+// Details is one incident with its history.
+type Details = store.IncidentDetails
+
+// Get returns the incident with the given number, or a not_found refusal.
+func (s *Service) Get(ctx context.Context, orgID string, sequentialID int) (*Details, error) {
+	if sequentialID < 1 {
+		return nil, refuse(CodeInvalidArguments, "sequentialId must be a positive integer, got %d.", sequentialID)
+	}
+	d, err := s.store.Incident(ctx, orgID, sequentialID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(CodeNotFound, "This organization has no incident number %d. Use a sequentialId from list_incidents.", sequentialID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("incident: getting: %w", err)
+	}
+	return d, nil
+}

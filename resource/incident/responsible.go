@@ -1,0 +1,198 @@
+package incident
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"scaling.cloud/mcp/resource/oncall"
+	"scaling.cloud/mcp/store"
+)
+
+// responsibleTx returns the owner and the escalation policy that the arguments
+// lead to. Either is nil where nothing leads to one.
+func (s *Service) responsibleTx(ctx context.Context, tx pgx.Tx, orgID string, in Create, at time.Time) (owner *store.Person, policy *store.EscalationPolicy, err error) {
+	if in.OwnerID != "" {
+		if owner, err = s.memberTx(ctx, tx, orgID, in.OwnerID); err != nil {
+			return nil, nil, err
+		}
+		if owner == nil {
+			return nil, nil, refuse(CodeNotFound, "ownerId %s is not a member of this organization. Use the id of a member, or leave ownerId out.", quote(in.OwnerID))
+		}
+	}
+	var matching *uuid.UUID
+	if in.OwnerScheduleID != "" {
+		schedule, err := s.scheduleTx(ctx, tx, orgID, in.OwnerScheduleID, at)
+		if err != nil {
+			return nil, nil, err
+		}
+		if onCall := oncall.Owner(schedule, at); owner == nil && onCall != "" {
+			if owner, err = s.memberTx(ctx, tx, orgID, onCall); err != nil {
+				return nil, nil, err
+			}
+		}
+		id, err := s.store.MatchingEscalationPolicyTx(ctx, tx, orgID, schedule.ID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, err
+		}
+		if err == nil {
+			matching = &id
+		}
+	}
+	if in.EscalationPolicyID != "" {
+		policy, err = s.policyTx(ctx, tx, orgID, in.EscalationPolicyID)
+		return owner, policy, err
+	}
+	if matching != nil {
+		policy, err = s.store.EscalationPolicyTx(ctx, tx, orgID, *matching)
+	}
+	return owner, policy, err
+}
+
+// memberTx returns a member of the organization, or nil.
+func (s *Service) memberTx(ctx context.Context, tx pgx.Tx, orgID, userID string) (*store.Person, error) {
+	people, err := s.store.MembersByIDTx(ctx, tx, orgID, []string{userID})
+	if err != nil || len(people) == 0 {
+		return nil, err
+	}
+	return people[0], nil
+}
+
+func (s *Service) scheduleTx(ctx context.Context, tx pgx.Tx, orgID, argument string, at time.Time) (*store.Schedule, error) {
+	unknown := refuse(CodeNotFound, "ownerScheduleId %s is not a schedule of this organization. Use an id from list_schedules, or leave ownerScheduleId out.", quote(argument))
+	id, err := uuid.Parse(argument)
+	if err != nil {
+		return nil, unknown
+	}
+	schedule, err := s.store.ScheduleTx(ctx, tx, orgID, id, at)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, unknown
+	}
+	return schedule, err
+}
+
+func (s *Service) policyTx(ctx context.Context, tx pgx.Tx, orgID, argument string) (*store.EscalationPolicy, error) {
+	unknown := refuse(CodeNotFound, "escalationPolicyId %s is not an escalation policy of this organization. Leave it out; ownerScheduleId finds the policy of a schedule.", quote(argument))
+	id, err := uuid.Parse(argument)
+	if err != nil {
+		return nil, unknown
+	}
+	policy, err := s.store.EscalationPolicyTx(ctx, tx, orgID, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, unknown
+	}
+	return policy, err
+}
+
+// checkComponentsTx refuses ids that are not components of the organization;
+// arguments are ids as they were sent. No tool lists components, so the refusal
+// does.
+func (s *Service) checkComponentsTx(ctx context.Context, tx pgx.Tx, orgID string, arguments []string, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := s.store.ComponentsExistTx(ctx, tx, orgID, ids)
+	if err != nil {
+		return err
+	}
+	var unknown []string
+	for i, id := range ids {
+		if !slices.Contains(found, id) {
+			unknown = append(unknown, quote(arguments[i]))
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	components, err := s.store.ComponentsTx(ctx, tx, orgID)
+	if err != nil {
+		return err
+	}
+	return unknownComponents(unknown, components)
+}
+
+// mostListed bounds what one refusal lists.
+const mostListed = 50
+
+func unknownComponents(unknown []string, components []*store.Component) error {
+	message := "componentIds names what is no component of this organization: " + strings.Join(unknown[:min(len(unknown), mostListed)], ", ") + "."
+	if len(components) == 0 {
+		return refuse(CodeInvalidComponentID, "%s The organization has none: leave componentIds out.", message)
+	}
+	var names, ids []string
+	for _, c := range components[:min(len(components), mostListed)] {
+		names = append(names, fmt.Sprintf("%s is %q", c.ID, c.Name))
+		ids = append(ids, c.ID.String())
+	}
+	message += " Its components are: " + strings.Join(names, ", ")
+	if more := len(components) - mostListed; more > 0 {
+		message += fmt.Sprintf(", and %d more", more)
+	}
+	return &Error{Code: CodeInvalidComponentID, Message: message + ".", ValidValues: ids}
+}
+
+// page is a layer of an escalation policy and whom it reaches.
+type page struct {
+	layer   *store.EscalationLayer
+	people  []store.Person
+	skipped bool // layers before it reach nobody
+}
+
+// firstPageTx returns the first layer of a policy that reaches anybody: waiting
+// for an acknowledgment from nobody would only lose the time. The layer is nil
+// if none does.
+func (s *Service) firstPageTx(ctx context.Context, tx pgx.Tx, orgID string, policy *store.EscalationPolicy, at time.Time) (page, error) {
+	if policy == nil {
+		return page{}, nil
+	}
+	for i, layer := range policy.Layers {
+		ids := layer.UserIDs
+		if layer.ScheduleID != nil {
+			schedule, err := s.store.ScheduleTx(ctx, tx, orgID, *layer.ScheduleID, at)
+			if err != nil {
+				return page{}, err
+			}
+			for _, shift := range oncall.OnCall(schedule, at) {
+				ids = append(ids, shift.PersonID)
+			}
+		}
+		members, err := s.store.MembersByIDTx(ctx, tx, orgID, ids)
+		if err != nil {
+			return page{}, err
+		}
+		if len(members) == 0 {
+			continue
+		}
+		people := make([]store.Person, len(members))
+		for i, m := range members {
+			people[i] = *m
+		}
+		return page{layer, people, i > 0}, nil
+	}
+	return page{people: []store.Person{}}, nil
+}
+
+// recordFirstPageTx records the paging of an incident that has just been
+// created.
+func (s *Service) recordFirstPageTx(ctx context.Context, tx pgx.Tx, i *store.Incident, p page) error {
+	if p.layer == nil {
+		return s.store.ExhaustEscalationTx(ctx, tx, i.OrgID, i.ID, i.CreatedAt)
+	}
+	if p.skipped {
+		if err := s.store.AdvanceEscalationTx(ctx, tx, i.OrgID, i.ID, p.layer.Position, i.CreatedAt); err != nil {
+			return err
+		}
+	}
+	ids := make([]string, len(p.people))
+	for n, person := range p.people {
+		ids[n] = person.ID
+	}
+	_, err := s.store.PageLayerTx(ctx, tx, i.OrgID, i.ID, p.layer.Position, ids, i.CreatedAt)
+	return err
+}
