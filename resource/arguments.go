@@ -1,0 +1,197 @@
+package resource
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/google/uuid"
+
+	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/store"
+)
+
+// Types of arguments that are more than their Go type says. wireSchemas has
+// what the schema adds.
+type (
+	sequentialID   int
+	pageSize       int
+	incidentTitle  string
+	longText       string
+	idempotencyKey string
+)
+
+// wireSchemas returns the schemas of the types on the wire that have one of
+// their own. All are inlined: several clients cannot follow a $ref.
+func wireSchemas() map[reflect.Type]*jsonschema.Schema {
+	return map[reflect.Type]*jsonschema.Schema{
+		// Beyond 2⁵³ a number would be rounded to another one on its way.
+		reflect.TypeFor[sequentialID]():   {Type: "integer", Minimum: new(1.0), Maximum: new(float64(math.MaxInt32))},
+		reflect.TypeFor[pageSize]():       {Type: "integer", Minimum: new(1.0), Maximum: new(float64(incident.MaxLimit)), Default: mustMarshal(incident.DefaultLimit)},
+		reflect.TypeFor[incidentTitle]():  {Type: "string", MinLength: new(1), MaxLength: new(incident.MaxTitle)},
+		reflect.TypeFor[longText]():       {Type: "string", MaxLength: new(incident.MaxDescription)},
+		reflect.TypeFor[idempotencyKey](): {Type: "string", MinLength: new(1), MaxLength: new(255), Pattern: "^[!-~]+$"},
+
+		reflect.TypeFor[store.Severity]():        enum(store.Severities()),
+		reflect.TypeFor[store.IncidentStatus]():  enum(store.IncidentStatuses()),
+		reflect.TypeFor[store.EscalationState](): enum([]store.EscalationState{store.EscalationNone, store.EscalationPaging, store.EscalationAcknowledged, store.EscalationExhausted}),
+		reflect.TypeFor[uuid.UUID]():             {Type: "string", Format: "uuid"},
+		reflect.TypeFor[time.Time]():             {Type: "string", Format: "date-time"},
+	}
+}
+
+func enum[T any](values []T) *jsonschema.Schema {
+	s := &jsonschema.Schema{Type: "string"}
+	for _, v := range values {
+		s.Enum = append(s.Enum, v)
+	}
+	return s
+}
+
+// schemaOf returns the schema of a wire type or of what it points to, or panics
+// where it cannot have one.
+func schemaOf[T any]() *jsonschema.Schema {
+	t := reflect.TypeFor[T]()
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem() // or null would be allowed too
+	}
+	s, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: wireSchemas()})
+	if err != nil {
+		panic(err)
+	}
+	withoutNullArrays(s)
+	return s
+}
+
+// withoutNullArrays forbids null where Go would take a nil slice: our lists are
+// empty rather than null, and clients want one type for a property.
+func withoutNullArrays(s *jsonschema.Schema) {
+	if slices.Equal(s.Types, []string{"null", "array"}) {
+		s.Type, s.Types = "array", nil
+	}
+	for _, property := range s.Properties {
+		withoutNullArrays(property)
+	}
+	if s.Items != nil {
+		withoutNullArrays(s.Items)
+	}
+}
+
+// explain says what is wrong with arguments that do not fit a tool's input
+// schema, for every argument at once. The SDK has refused them; its own words
+// are those of a schema validator.
+func explain(schema *jsonschema.Schema, arguments json.RawMessage) *toolError {
+	e := &toolError{Code: incident.CodeInvalidArguments}
+	var given map[string]any
+	if err := json.Unmarshal(arguments, &given); err != nil && len(arguments) > 0 {
+		e.Message = "The arguments must be a JSON object."
+		return e
+	}
+	var faults []string
+	for _, name := range schema.Required {
+		if _, ok := given[name]; !ok {
+			faults = append(faults, name+" is required")
+		}
+	}
+	for _, name := range schema.PropertyOrder {
+		value, ok := given[name]
+		if !ok {
+			continue
+		}
+		property := schema.Properties[name]
+		if fault := misfit(property, value); fault != "" {
+			faults = append(faults, name+" "+fault)
+			if property.Enum != nil && e.ValidValues == nil {
+				e.ValidValues = names(property.Enum)
+			}
+		}
+	}
+	for name := range given {
+		if schema.Properties[name] == nil {
+			faults = append(faults, fmt.Sprintf("some arguments are unknown, it takes only %s", strings.Join(schema.PropertyOrder, ", ")))
+			break
+		}
+	}
+	if faults == nil {
+		faults = []string{"they do not fit the input schema"}
+	}
+	e.Message = "Correct the arguments and call again: " + strings.Join(faults, "; ") + "."
+	return e
+}
+
+// misfit says what a value must be that does not fit the schema of its
+// property, or returns "" if it fits.
+func misfit(s *jsonschema.Schema, value any) string {
+	switch s.Type {
+	case "integer":
+		n, ok := value.(float64)
+		switch {
+		case !ok || n != math.Trunc(n):
+			return "must be an integer"
+		case n < *s.Minimum || n > *s.Maximum:
+			return fmt.Sprintf("must be from %.0f to %.0f", *s.Minimum, *s.Maximum)
+		}
+	case "string":
+		text, ok := value.(string)
+		length := utf8.RuneCountInString(text)
+		switch {
+		case !ok:
+			return "must be a string"
+		case s.Enum != nil && !slices.Contains(names(s.Enum), text):
+			return "must be one of " + strings.Join(names(s.Enum), ", ")
+		case s.MinLength != nil && (length < *s.MinLength || length > *s.MaxLength):
+			return fmt.Sprintf("must have %d to %d characters", *s.MinLength, *s.MaxLength)
+		case s.MaxLength != nil && length > *s.MaxLength:
+			return fmt.Sprintf("must have at most %d characters", *s.MaxLength)
+		case s.Pattern != "" && strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' }):
+			return "must consist of visible ASCII characters, without spaces"
+		}
+	case "array":
+		items, ok := value.([]any)
+		if !ok {
+			return "must be a list"
+		}
+		for _, item := range items {
+			if fault := misfit(s.Items, item); fault != "" {
+				return "has an item that " + fault
+			}
+		}
+	}
+	return ""
+}
+
+// names returns the values of an enum as they are on the wire.
+func names(values []any) []string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = fmt.Sprint(v)
+	}
+	return list
+}
+
+// withoutNulls returns the arguments of a call as the SDK takes them: an object,
+// without the members that are null. No arguments at all, which a client may say
+// by null, would make the SDK panic where the schema has defaults; and models
+// say null for an optional argument that they leave out.
+func withoutNulls(arguments json.RawMessage) json.RawMessage {
+	if text := bytes.TrimSpace(arguments); len(text) == 0 || string(text) == "null" {
+		return json.RawMessage("{}")
+	}
+	if !bytes.Contains(arguments, []byte("null")) {
+		return arguments
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(arguments, &members); err != nil {
+		return arguments // not an object: the SDK says so
+	}
+	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	return mustMarshal(members)
+}

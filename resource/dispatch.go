@@ -1,0 +1,151 @@
+package resource
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"scaling.cloud/mcp/authz/accesstoken"
+	"scaling.cloud/mcp/store"
+)
+
+// checkScopes refuses a body that calls a tool which the connection may not
+// use, before any part of it runs: only here can the answer still be the 403
+// that makes a client ask for more (RFC 6750 §3.1). The decision that counts is
+// made once more on what the SDK executes, in guard.
+func (s *Server) checkScopes(claims *accesstoken.Claims, body []byte) error {
+	batch := isBatch(body)
+	if !batch && !s.catalog.mayForbid(claims, body) {
+		return nil
+	}
+	ms, err := messages(body)
+	if err != nil {
+		return nil // the SDK refuses it
+	}
+	if batch && len(ms) > maxBatch {
+		return &malformed{status: http.StatusBadRequest, code: jsonrpc.CodeInvalidRequest,
+			message: fmt.Sprintf("A batch may hold at most %d messages.", maxBatch)}
+	}
+	var forbidden []*tool
+	for _, m := range ms {
+		call, ok := m.(*jsonrpc.Request)
+		if !ok || call.Method != "tools/call" {
+			continue
+		}
+		for _, name := range calledTools(call.Params) {
+			if t := s.catalog.byName[name]; t != nil && !claims.HasScope(t.scope) {
+				forbidden = append(forbidden, t)
+			}
+		}
+	}
+	if len(forbidden) > 0 {
+		return forbid(claims, forbidden)
+	}
+	return nil
+}
+
+// forbid refuses the use of tools that claims do not allow. The
+// challenge names what is lacking and what was granted before: a client that
+// asks for exactly what it says must not lose the one by gaining the other.
+func forbid(claims *accesstoken.Claims, forbidden []*tool) *refusal {
+	var names, lacking, needed []string
+	for _, t := range forbidden {
+		if !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
+		if !slices.Contains(lacking, t.scope) {
+			lacking = append(lacking, t.scope)
+		}
+	}
+	for _, scope := range store.ResourceScopes() {
+		if claims.HasScope(scope) || slices.Contains(lacking, scope) {
+			needed = append(needed, scope)
+		}
+	}
+	return &refusal{
+		status: http.StatusForbidden,
+		code:   insufficientScope,
+		description: fmt.Sprintf("This connection does not allow %s. The person must reconnect this client and allow: %s.",
+			strings.Join(names, ", "), strings.Join(store.ScopeWords(lacking), "; ")),
+		scopes: needed,
+	}
+}
+
+// exchange is a request that passed the gate, on its way through the SDK. It is
+// also the writer that the SDK answers to: see Write.
+type exchange struct {
+	http.ResponseWriter
+	claims *accesstoken.Claims
+	body   []byte
+
+	// dispatched is set once a message of the body has reached our middleware.
+	// What the SDK answered before, it answered in its own words.
+	dispatched atomic.Bool
+	refused    int // status of a refusal whose words are still to come
+}
+
+type exchangeKey struct{}
+
+// dispatch hands a request to the SDK.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, claims *accesstoken.Claims, body []byte) {
+	x := &exchange{ResponseWriter: w, claims: claims, body: body}
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.sdk.ServeHTTP(x, r)
+}
+
+// newSDKHandler returns the SDK's handler. It is reached through the gate only.
+func (s *Server) newSDKHandler() http.Handler {
+	servers := s.newMCPServers()
+	streamable := mcp.NewStreamableHTTPHandler(
+		func(r *http.Request) *mcp.Server {
+			return servers[s.catalog.visible(passed(r.Context()).claims)]
+		},
+		&mcp.StreamableHTTPOptions{
+			// Any replica serves any request, and 2026-07-28 exists only here.
+			Stateless: true,
+			// One message in, one out: an event stream around it is overhead.
+			JSONResponse: true,
+			Logger:       s.Log,
+			// See rebound.
+			DisableLocalhostProtection: true,
+			// A caller who is gone needs no answer. Requests of older protocols
+			// run to their end.
+			PropagateRequestCancellation: true,
+			MaxRequestBodyBytes:          maxBody,
+		})
+	// The SDK takes the identity of a request from its own middleware alone.
+	// It refuses nothing: the gate has verified the token, expiry included, and
+	// its verdict is all that the verifier returns.
+	return auth.RequireBearerToken(
+		func(ctx context.Context, _ string, _ *http.Request) (*auth.TokenInfo, error) {
+			x := passed(ctx)
+			return &auth.TokenInfo{
+				Scopes: x.claims.Scopes,
+				UserID: x.claims.Subject,
+				Extra:  map[string]any{exchangeExtra: x},
+			}, nil
+		},
+		&auth.RequireBearerTokenOptions{AllowMissingExpiration: true})(streamable)
+}
+
+// passed returns the exchange that dispatch put into ctx.
+func passed(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+const exchangeExtra = "scaling.cloud/exchange"
+
+// exchangeOf returns the exchange that a message came with. It looks at the
+// message and not at the context, which the SDK keeps longer than one request
+// where it has sessions.
+func exchangeOf(extra *mcp.RequestExtra) *exchange {
+	return extra.TokenInfo.Extra[exchangeExtra].(*exchange)
+}

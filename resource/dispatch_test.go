@@ -1,0 +1,172 @@
+package resource_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"scaling.cloud/mcp/resource"
+	"scaling.cloud/mcp/store"
+)
+
+// smuggled are bodies that one parser may read as a call of create_incident and
+// another as something harmless.
+var smuggled = []string{
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","Name":"list_incidents","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Name":"list_incidents","name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","METHOD":"ping","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}},"Params":{"name":"list_incidents"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_incidents","name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","name":"list_incidents","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","name":null,"arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":null,"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"m\u0065thod":"tools\/call","params":{"n\u0061me":"create\u005fincident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_incidents"},"params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	"\ufeff" + `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"ping"}{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}]`,
+	`{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"title":"x","severity":"low"},"_meta":{"name":"list_incidents"},"name":"create_incident"}}`,
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"create_incident\\u0000\",\"arguments\":{}}}",
+}
+
+// TestNoBodyCallsWhatTheScopesForbid: whatever a parser may make of a body, a
+// connection that may only read creates nothing.
+func TestNoBodyCallsWhatTheScopesForbid(t *testing.T) {
+	st := newStore(t)
+	f := newFixture(t, st, nil)
+	for _, body := range smuggled {
+		a := f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeIncidentsRead), body)
+		if a.StatusCode == 200 && f.noted("tool") == "create_incident" {
+			t.Errorf("%s\nreached the tool: %s", body, a.body)
+		}
+	}
+	incidents, err := st.Incidents(t.Context(), "org_acme", store.IncidentQuery{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(incidents) != 0 {
+		t.Error("an incident was created")
+	}
+	plain := f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeIncidentsRead), smuggled[0])
+	if plain.StatusCode != http.StatusForbidden || parameters(t, plain)["error"] != "insufficient_scope" {
+		t.Errorf("the plain call: got %d %s, want 403 insufficient_scope", plain.StatusCode, plain.body)
+	}
+}
+
+// FuzzScopeDecision: of whatever body, if the SDK executes a tool for a
+// connection that may use it, then the same body is a 403 for one that may not.
+// So the gate reads every body at least as the SDK does.
+func FuzzScopeDecision(f *testing.F) {
+	for _, body := range smuggled {
+		f.Add(body)
+	}
+	s := newFixture(f, nil, nil)
+	full, none := s.bearer(f, everything...), s.bearer(f, store.ScopeOfflineAccess)
+	f.Fuzz(func(t *testing.T, body string) {
+		s.forget()
+		w := s.record(full, body)
+		executed := s.noted("tool")
+		if looksLikeGo(w.Body.String()) && !looksLikeGo(body) {
+			t.Errorf("%s\nanswer speaks of Go: %s", body, w.Body)
+		}
+		if executed == "" || executed == "unknown" {
+			return
+		}
+		if w := s.record(none, body); w.Code != http.StatusForbidden {
+			t.Errorf("%s\nexecutes %s, and is %d without the scope, want 403", body, executed, w.Code)
+		}
+	})
+}
+
+// TestHeadersDecideNothing: before 2026-07-28 nobody compares Mcp-Method and
+// Mcp-Name with the body.
+func TestHeadersDecideNothing(t *testing.T) {
+	f := newFixture(t, newStore(t), nil)
+	for _, version := range []string{"", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"} {
+		header := f.bearer(t, store.ScopeIncidentsRead)
+		header.Set("Mcp-Method", "tools/call")
+		header.Set("Mcp-Name", "list_incidents")
+		if version != "" {
+			header.Set("Mcp-Protocol-Version", version)
+		}
+		if a := f.do(t, "POST", "/mcp", header, smuggled[0]); a.StatusCode != http.StatusForbidden {
+			t.Errorf("version %q: got %d %s, want 403", version, a.StatusCode, a.body)
+		}
+	}
+}
+
+// TestScopesShowTools: tools/list holds what the connection may call.
+func TestScopesShowTools(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	for _, row := range []struct {
+		scopes []string
+		want   string
+	}{
+		{nil, ""},
+		{[]string{store.ScopeSchedulesRead, store.ScopeOfflineAccess}, ""},
+		{[]string{store.ScopeIncidentsRead}, "get_incident list_incidents"},
+		{[]string{store.ScopeIncidentsWrite}, "create_incident"},
+		{everything, "create_incident get_incident list_incidents"},
+	} {
+		a := f.do(t, "POST", "/mcp", f.bearer(t, row.scopes...), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+		var list struct {
+			Result struct{ Tools []struct{ Name string } }
+		}
+		if err := json.Unmarshal([]byte(a.body), &list); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, tool := range list.Result.Tools {
+			names = append(names, tool.Name)
+		}
+		if got := strings.Join(names, " "); got != row.want {
+			t.Errorf("scopes %v: got tools %q, want %q", row.scopes, got, row.want)
+		}
+	}
+}
+
+const create = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`
+
+// TestAPanicEndsOneCall: the SDK runs tools in goroutines of its own, where a
+// panic would end the process.
+func TestAPanicEndsOneCall(t *testing.T) {
+	f := newFixture(t, nil, func(c *resource.Config) {
+		c.ClientName = func(context.Context, uuid.UUID) (string, error) { panic("kaboom") }
+	})
+	a := f.do(t, "POST", "/mcp", f.bearer(t, everything...), create)
+	if e := rpcError(t, a.body); e.Code != -32603 || strings.Contains(a.body, "kaboom") {
+		t.Errorf("got %s, want an internal error without its cause", a.body)
+	}
+	if log := f.log.String(); !strings.Contains(log, "kaboom") || !strings.Contains(log, "createIncident") {
+		t.Errorf("the log lacks the panic or its stack: %s", log)
+	}
+	if a := f.do(t, "POST", "/mcp", f.bearer(t, everything...), ping); a.StatusCode != 200 {
+		t.Errorf("the next request: got %d, want 200", a.StatusCode)
+	}
+}
+
+// TestAFaultIsLoggedAndNotTold: what went wrong here is no business of a model.
+func TestAFaultIsLoggedAndNotTold(t *testing.T) {
+	f := newFixture(t, nil, func(c *resource.Config) {
+		c.ClientName = func(context.Context, uuid.UUID) (string, error) { return "", errors.New("table is on fire") }
+	})
+	a := f.do(t, "POST", "/mcp", f.bearer(t, everything...), create)
+	if !strings.Contains(a.body, `"isError":true`) || !strings.Contains(a.body, `"code":"server_error"`) || strings.Contains(a.body, "fire") {
+		t.Errorf("got %s, want a server_error without its cause", a.body)
+	}
+	if !strings.Contains(f.log.String(), "table is on fire") {
+		t.Error("the cause did not reach the log")
+	}
+	if f.noted("outcome") != "server_error" || f.noted("tool") != "create_incident" {
+		t.Errorf("annotations: got %v", f.notes)
+	}
+}

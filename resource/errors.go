@@ -1,0 +1,59 @@
+package resource
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"scaling.cloud/mcp/resource/incident"
+)
+
+// codeServerError is the code of a tool error that is a fault of ours.
+const codeServerError = "server_error"
+
+// toolError is what a model learns of a call that failed (design §11): a code,
+// a sentence that says what to do instead, and the values that would do.
+type toolError struct {
+	Code        string   `json:"code"`
+	Message     string   `json:"message"`
+	ValidValues []string `json:"validValues,omitempty"`
+}
+
+// handlerError marks an error as one that a tool's handler returned. Any other
+// that the SDK puts into a tool result is about the arguments.
+type handlerError struct{ error }
+
+func (e handlerError) Unwrap() error { return e.error }
+
+// toolError returns the form of err, which a call of t with arguments ended in.
+// Faults of ours are logged, and not told.
+func (s *Server) toolError(ctx context.Context, t *tool, arguments json.RawMessage, err error) *toolError {
+	if refused, ok := errors.AsType[*incident.Error](err); ok {
+		return &toolError{refused.Code, refused.Message, refused.ValidValues}
+	}
+	if _, ok := errors.AsType[handlerError](err); !ok {
+		return explain(t.input, arguments)
+	}
+	s.logFault(ctx, "tool failed", "tool", t.Name, "err", err)
+	return &toolError{Code: codeServerError,
+		Message: "Something failed on our side. Repeat the call, a mutation with the same idempotencyKey as before, and tell the person if it fails again."}
+}
+
+// result returns the tool result of e. It has no structuredContent: that would
+// have to fit the output schema.
+func (e *toolError) result() *mcp.CallToolResult {
+	return &mcp.CallToolResult{
+		Meta:    mcp.Meta{"scaling.cloud/error": e},
+		Content: []mcp.Content{&mcp.TextContent{Text: e.Code + ": " + visible(e.Message)}},
+		IsError: true,
+	}
+}
+
+// logFault logs a fault of ours. What fails because its caller has gone is none.
+func (s *Server) logFault(ctx context.Context, message string, args ...any) {
+	if ctx.Err() == nil {
+		s.Log.ErrorContext(ctx, message, args...)
+	}
+}

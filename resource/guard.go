@@ -1,0 +1,78 @@
+package resource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// errInternal is all that a client learns of a fault of ours.
+var errInternal = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
+
+// guard stands around everything that the SDK executes. It makes the scope
+// decision on the very name that is about to be called, gives tool errors their
+// form, and keeps faults from the client and from the process: the SDK runs
+// handlers in goroutines of its own, where a panic would end the program.
+func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, req mcp.Request) (result mcp.Result, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				s.Log.ErrorContext(ctx, "panic in MCP handler", "method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.Annotate(ctx, slog.String("outcome", "panic"))
+				result, err = nil, errInternal
+			}
+		}()
+		x := exchangeOf(req.GetExtra())
+		x.dispatched.Store(true)
+
+		call, ok := req.GetParams().(*mcp.CallToolParamsRaw)
+		if !ok {
+			s.Annotate(ctx, slog.String("method", method))
+			result, err = next(ctx, method, req)
+			return result, s.protocolError(ctx, method, err)
+		}
+		t := s.catalog.byName[call.Name]
+		if t == nil {
+			s.Annotate(ctx, slog.String("tool", "unknown"), slog.String("outcome", "unknown_tool"))
+			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "There is no such tool. tools/list names those that this connection may use."}
+		}
+		s.Annotate(ctx, slog.String("tool", t.Name))
+		if !x.claims.HasScope(t.scope) {
+			denied := forbid(x.claims, []*tool{t})
+			s.Annotate(ctx, slog.String("outcome", denied.code))
+			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}
+		}
+		call.Arguments = withoutNulls(call.Arguments)
+		result, err = next(ctx, method, req)
+		if err != nil {
+			return nil, s.protocolError(ctx, method, err)
+		}
+		outcome := "ok"
+		if r, ok := result.(*mcp.CallToolResult); ok && r.IsError {
+			e := s.toolError(ctx, t, call.Arguments, r.GetError())
+			outcome, result = e.Code, e.result()
+		}
+		s.Annotate(ctx, slog.String("outcome", outcome))
+		return result, nil
+	}
+}
+
+// protocolError returns what the client is told of an error: the SDK's own
+// refusals as they are, and of anything else only that it happened.
+func (s *Server) protocolError(ctx context.Context, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if refused, ok := errors.AsType[*jsonrpc.Error](err); ok {
+		s.Annotate(ctx, slog.String("outcome", refused.Message))
+		return refused
+	}
+	s.logFault(ctx, "MCP method failed", "method", method, "err", err)
+	s.Annotate(ctx, slog.String("outcome", "internal_error"))
+	return errInternal
+}
