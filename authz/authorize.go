@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/web/ui"
 )
 
 // maxAuthorizationRequest bounds the parameters of an authorization request, in
@@ -200,9 +201,10 @@ func (s *Server) refuseAtClient(w http.ResponseWriter, r *http.Request, to desti
 		http.Redirect(w, r, location, http.StatusSeeOther)
 		return nil
 	}
+	place, _ := ui.RedirectPlace(to.redirectURI)
 	s.render(w, r, e.Status, refusedPage(refusedView{
 		ClientName: displayName(to.client.Name),
-		Target:     redirectTarget(to.redirectURI),
+		Target:     place,
 		Message:    e.Description,
 		Location:   location,
 	}))

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
@@ -166,11 +165,12 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 		return err
 	}
 	self := "/oauth/consent?" + url.Values{"request": {handle}}.Encode()
+	place, local := ui.RedirectPlace(request.redirectURI)
 	view := ui.ConsentView{
 		ClientName:       request.identity.Name,
 		Verified:         request.identity.Verified,
-		RedirectHost:     redirectTarget(request.redirectURI),
-		Loopback:         !strings.HasPrefix(request.redirectURI, "https:"),
+		RedirectHost:     place,
+		Loopback:         local,
 		Error:            posted.problem,
 		Handle:           handle,
 		Action:           "/oauth/consent",

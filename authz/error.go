@@ -156,7 +156,7 @@ func (s *Server) page(endpoint func(http.ResponseWriter, *http.Request) error) h
 			if e.Status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 			}
-			s.render(w, r, e.Status, ui.ErrorPage(e.Status, pageTitle(e), e.Description))
+			ui.WriteError(w, r, e.Status, pageTitle(e), e.Description)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/web/ui"
 )
 
 // identity is who a client is, for the purposes of one request (design §9).
@@ -57,10 +58,8 @@ func identify(c *store.Client, redirectURI string) identity {
 		return identity{Key: "catalogue:" + known.key, Name: known.name, Verified: true}
 	}
 	name := displayName(c.Name)
-	return identity{
-		Key:  "name:" + cases.Fold().String(name) + "@" + redirectTarget(redirectURI),
-		Name: name,
-	}
+	place, _ := ui.RedirectPlace(redirectURI)
+	return identity{Key: "name:" + cases.Fold().String(name) + "@" + place, Name: name}
 }
 
 // supersedes reports whether a new connection that goes back to redirectURI takes

@@ -99,19 +99,6 @@ func withoutLoopbackPort(raw string) (uri string, ok bool) {
 	return before + strings.TrimSuffix(u.Host, ":"+u.Port()) + after, true
 }
 
-// redirectTarget returns what a person is told about where a redirect URI leads:
-// its host, or its scheme where it opens an app.
-func redirectTarget(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	if u.Scheme == "http" || u.Scheme == "https" {
-		return u.Hostname()
-	}
-	return u.Scheme + "://"
-}
-
 // withParameters returns the redirect URI with parameters added to its query
 // (RFC 6749 §3.1.2: the query that it has is kept).
 func withParameters(redirectURI string, parameters url.Values) string {

@@ -11,45 +11,48 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// timeout bounds every exchange with Redis. It is short, because every request
-// has Postgres to fall back on.
+// timeout bounds every exchange with Redis. It is short, and nothing is tried
+// often, because every request has Postgres to fall back on.
 const timeout = 500 * time.Millisecond
 
 // Open returns a client for a Redis URL (redis://, rediss:// or unix://): of one
-// server, of a cluster where the URL names more nodes with ?addr=host:port, or
-// of a primary that Sentinel knows where it has ?master_name=name. It does not
-// connect.
+// server, of a cluster where the URL names more of its nodes with
+// ?addr=host:port, or of the primary that Sentinel knows as ?master_name=name. It
+// does not connect.
 func Open(redisURL string) (redis.UniversalClient, error) {
 	u, err := url.Parse(redisURL)
 	if err != nil {
 		return nil, errors.New("volatile: not a URL") // url's own error would repeat the password
 	}
-	switch query := u.Query(); {
-	case query.Has("master_name"):
-		opts, err := redis.ParseFailoverURL(redisURL)
-		if err != nil {
-			return nil, fmt.Errorf("volatile: %w", err)
-		}
-		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
-		opts.MaxRetries, opts.ContextTimeoutEnabled = 1, true
-		return redis.NewFailoverClient(opts), nil
-	case query.Has("addr"):
-		opts, err := redis.ParseClusterURL(redisURL)
-		if err != nil {
-			return nil, fmt.Errorf("volatile: %w", err)
-		}
-		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
-		opts.MaxRetries, opts.ContextTimeoutEnabled = 1, true
-		return redis.NewClusterClient(opts), nil
-	default:
-		opts, err := redis.ParseURL(redisURL)
-		if err != nil {
-			return nil, fmt.Errorf("volatile: %w", err)
-		}
-		opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
-		opts.MaxRetries, opts.ContextTimeoutEnabled = 1, true
-		return redis.NewClient(opts), nil
+	query := u.Query()
+	nodes, master := query["addr"], query.Get("master_name")
+	query.Del("addr")
+	query.Del("master_name")
+	u.RawQuery = query.Encode()
+	single, err := redis.ParseURL(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("volatile: %w", err)
 	}
+	if len(nodes) == 0 && master == "" {
+		single.DialTimeout, single.ReadTimeout, single.WriteTimeout = timeout, timeout, timeout
+		single.MaxRetries, single.DialerRetries, single.ContextTimeoutEnabled = 1, 1, true
+		single.MaintNotificationsConfig = noNotices()
+		return redis.NewClient(single), nil
+	}
+	return redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: append([]string{single.Addr}, nodes...), MasterName: master,
+		Username: single.Username, Password: single.Password, DB: single.DB, TLSConfig: single.TLSConfig,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout,
+		MaxRetries: 1, DialerRetries: 1, ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: noNotices(),
+	}), nil
+}
+
+// noNotices turns off go-redis's extension for hosted Redis, which costs every
+// connection a round trip.
+func noNotices() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
