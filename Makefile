@@ -1,0 +1,28 @@
+# Two commands: `make dev` runs everything on this machine, `make test` checks
+# everything. Both install what they need of the system, where they may.
+
+.PHONY: dev test lint generate
+
+# make dev ARGS='--reset --access-token-ttl 5s'
+#
+# Built and then exec'd: `go run` would die of a SIGTERM and leave the server
+# running.
+dev:
+	@scripts/need go postgresql
+	@go build -buildvcs=false -o bin/scaling-mcp ./cmd/scaling-mcp
+	@exec bin/scaling-mcp dev $(ARGS)
+
+# With CI=true a test that finds something missing fails, and is not skipped.
+test:
+	@scripts/need go cc postgresql redis-server chromium
+	@$(MAKE) --no-print-directory lint
+	go test -race ./...
+
+# What needs no server: vet, and that generated files, formatting and go.mod are
+# as their tools would have them.
+lint:
+	go vet ./...
+	scripts/check
+
+generate:
+	go tool templ generate

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"scaling.cloud/mcp/authz"
+	"scaling.cloud/mcp/authz/accesstoken"
+	"scaling.cloud/mcp/authz/clerk"
+	"scaling.cloud/mcp/authz/signin"
+	"scaling.cloud/mcp/migrations"
+	"scaling.cloud/mcp/resource"
+	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/store/volatile"
+	"scaling.cloud/mcp/web"
+)
+
+type serveCommand struct {
+	settings `embed:""`
+}
+
+// Run serves until ctx is done.
+func (c *serveCommand) Run(ctx context.Context, con console) error {
+	if err := c.checkProduction(); err != nil {
+		return fmt.Errorf("the configuration is not usable:\n%w", err)
+	}
+	if c.Listen == "" {
+		c.Listen = ":8080"
+	}
+	log := newLog(con.err, c.LogLevel, true)
+	pending, err := migrations.Pending(ctx, string(c.DatabaseURL))
+	if err != nil {
+		return err
+	}
+	if pending {
+		return errors.New("the database schema is behind this program: run scaling-mcp migrate")
+	}
+	listener, err := listen(c.Listen)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, &c.settings, listener, log, func() {})
+}
+
+type migrateCommand struct {
+	DatabaseURL secret `env:"SCALING_DATABASE_URL" placeholder:"URL" required:"" help:"PostgreSQL."`
+}
+
+// Run applies the migrations.
+func (c *migrateCommand) Run(ctx context.Context, con console) error {
+	return migrations.Up(ctx, string(c.DatabaseURL), newLog(con.err, slog.LevelInfo, true))
+}
+
+type healthcheckCommand struct {
+	URL string `env:"SCALING_PUBLIC_URL" default:"http://localhost:8080" help:"Origin of the server (default ${default})."`
+}
+
+// Run asks /readyz.
+func (c *healthcheckCommand) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", response.Status)
+	}
+	return nil
+}
+
+// shutdownGrace is how long requests that run when the server is told to stop
+// may take to finish. Tools answer in well under a second.
+const shutdownGrace = 10 * time.Second
+
+// serve runs the server on settings that have been checked, on a migrated
+// database, until ctx is done. It closes listener. started is called once, when
+// requests are answered.
+func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Logger, started func()) error {
+	defer listener.Close()
+	pool, err := pgxpool.New(ctx, string(c.DatabaseURL))
+	if err != nil {
+		return fmt.Errorf("SCALING_DATABASE_URL: %w", err)
+	}
+	defer pool.Close()
+	st := store.New(pool)
+	redis, err := volatile.Open(string(c.RedisURL))
+	if err != nil {
+		return fmt.Errorf("SCALING_REDIS_URL: %w", err)
+	}
+	defer redis.Close()
+	master, previous, err := c.masterKeys()
+	if err != nil {
+		return err
+	}
+	keys, err := authz.OpenKeys(ctx, st, master, previous, time.Now())
+	if err != nil {
+		return err
+	}
+	liveness := volatile.NewLiveness(redis, st, c.AccessTokenTTL, log, time.Now)
+	usage := store.NewUsage(st, log)
+	var ready atomic.Bool
+	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, usage: usage, ready: &ready, log: log})
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return liveness.Run(ctx, func() {
+			ready.Store(true)
+			started()
+		})
+	})
+	g.Go(func() error { return usage.Run(ctx) })
+	g.Go(func() error { return sweep(ctx, st, c.AccessTokenTTL, log) })
+	g.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		ready.Store(false)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+		defer cancel()
+		if err := server.Shutdown(grace); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	log.Info("listening", "address", listener.Addr().String(), "public_url", c.PublicURL, "version", version())
+	return g.Wait()
+}
+
+// listen takes an address, or says in one sentence why it cannot.
+func listen(address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program: stop that, or choose another address with --listen", address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", address, err)
+	}
+	return listener, nil
+}
+
+// parts are what the faces share.
+type parts struct {
+	store    *store.Store
+	keys     *authz.Keys
+	liveness *volatile.Liveness
+	usage    *store.Usage
+	ready    *atomic.Bool
+	log      *slog.Logger
+}
+
+// newHandler puts the three faces on one origin.
+func newHandler(c *settings, p parts) http.Handler {
+	directory := clerk.NewDirectory(clerk.New(clerk.Config{
+		APIURL: c.ClerkAPIURL, SecretKey: string(c.ClerkSecretKey), Log: p.log, Now: time.Now,
+	}), p.store)
+	sessions := signin.New(signin.Config{
+		PublicURL:    c.PublicURL,
+		Issuer:       c.ClerkIssuer,
+		ClientID:     c.ClerkClientID,
+		ClientSecret: string(c.ClerkClientSecret),
+		Directory:    directory,
+		Store:        p.store,
+		Log:          p.log,
+		Now:          time.Now,
+	})
+	authorization := authz.New(authz.Config{
+		PublicURL:        c.PublicURL,
+		Store:            p.store,
+		Keys:             p.keys,
+		Sessions:         sessions,
+		Directory:        directory,
+		Revocations:      p.liveness,
+		AccessTokenTTL:   c.AccessTokenTTL,
+		RefreshIdleTTL:   c.RefreshIdleTTL,
+		ConnectionMaxAge: c.ConnectionMaxAge,
+		Log:              p.log,
+		Now:              time.Now,
+	})
+	mcp := resource.New(resource.Config{
+		PublicURL:            c.PublicURL,
+		AllowedOrigins:       c.AllowedOrigins,
+		AllowLoopbackOrigins: c.development,
+		Version:              version(),
+		Tokens:               accesstoken.NewVerifier(c.PublicURL, []string{c.PublicURL, c.PublicURL + "/mcp"}, p.keys),
+		Liveness:             p.liveness,
+		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log}),
+		ClientName: func(ctx context.Context, connection uuid.UUID) (string, error) {
+			return p.store.ConnectionClientName(ctx, connection)
+		},
+		Usage:    p.usage.Touch,
+		Annotate: annotate,
+		Log:      p.log,
+		Now:      time.Now,
+	})
+	dashboard := web.New(web.Config{
+		PublicURL:   c.PublicURL,
+		Store:       p.store,
+		Sessions:    sessions,
+		Memberships: directory,
+		Revocations: p.liveness,
+		Log:         p.log,
+		Now:         time.Now,
+	})
+
+	mux := http.NewServeMux()
+	mcp.Mount(mux)
+	authorization.Mount(mux)
+	sessions.Mount(mux)
+	dashboard.Mount(mux)
+	mux.Handle("GET /{$}", mcp.RootGET(dashboard.Landing()))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if !p.ready.Load() || p.store.Ping(ctx) != nil {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	})
+	return logged(p.log, mux)
+}
+
+// sweep deletes what has expired, every ten minutes. Every replica does; they
+// find little left of one another's work.
+func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, log *slog.Logger) error {
+	ticker := time.NewTicker(10 * time.Minute)
+	defer ticker.Stop()
+	for {
+		now := time.Now()
+		err := errors.Join(st.DeleteExpired(ctx, now), st.PruneRefreshTokens(ctx, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))))
+		if err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "sweeping", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
