@@ -100,6 +100,7 @@ type server struct {
 	published *published
 	clock     *clock
 	browser   *http.Client // keeps cookies, follows no redirect
+	handler   http.Handler
 }
 
 var (
@@ -110,6 +111,7 @@ var (
 func start(t testing.TB) *server {
 	t.Helper()
 	st := storetest.Open(t)
+	mux := http.NewServeMux()
 	s := &server{
 		t: t, store: st, published: &published{},
 		clock: &clock{now: time.Now().Truncate(time.Second)},
@@ -117,6 +119,7 @@ func start(t testing.TB) *server {
 			{Organization: acme, Role: store.RoleAdmin}, {Organization: globex, Role: store.RoleMember},
 		}},
 		browser: newBrowser(t),
+		handler: mux,
 	}
 	master, err := authz.ParseMasterKey(base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	if err != nil {
@@ -128,7 +131,6 @@ func start(t testing.TB) *server {
 	if _, _, err := s.people.Sync(t.Context(), "user_alice"); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
 	listener := httptest.NewServer(mux)
 	t.Cleanup(listener.Close)
 	s.url = listener.URL

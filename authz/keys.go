@@ -28,6 +28,9 @@ type Keys struct {
 	chain    [32]byte // seals of successors
 }
 
+// ErrMasterKey: the keys in the database were sealed under another master key.
+var ErrMasterKey = errors.New("the keys in the database were sealed under another SCALING_MASTER_KEY")
+
 // Names of sealed keys, and what the seals are bound to.
 const (
 	sealedTokenMAC = "refresh-token-mac"
@@ -47,7 +50,7 @@ func OpenKeys(ctx context.Context, s *store.Store, master MasterKey, previous *M
 			plain, err = open(previous.key, name, sealed)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("authz: %s does not open with SCALING_MASTER_KEY: it was sealed under another", name)
+			return nil, fmt.Errorf("authz: opening %s: %w", name, ErrMasterKey)
 		}
 		return plain, nil
 	}

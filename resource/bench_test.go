@@ -22,6 +22,7 @@ import (
 	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/storetest"
+	"scaling.cloud/mcp/store/volatile"
 )
 
 type benchKey struct{ private *ecdsa.PrivateKey }
@@ -30,14 +31,33 @@ func (k benchKey) VerificationKey(string) (*ecdsa.PublicKey, bool) {
 	return &k.private.PublicKey, true
 }
 
-// benchLiveness costs nothing, so that what is measured is this package.
-type benchLiveness struct{}
-
-func (benchLiveness) Check(context.Context, uuid.UUID, int) error { return nil }
+// newLiveness returns the real thing on a real Redis, which knows connection to
+// be alive in epoch 1: a check is one GET.
+func newLiveness(b *testing.B, st *store.Store, connection uuid.UUID) *volatile.Liveness {
+	b.Helper()
+	redis, err := volatile.Open(storetest.Redis(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { redis.Close() })
+	if err := redis.Set(b.Context(), "conn:"+connection.String(), "a:1", time.Hour).Err(); err != nil {
+		b.Fatal(err)
+	}
+	liveness := volatile.NewLiveness(redis, st, time.Hour, slog.New(slog.DiscardHandler), time.Now)
+	ctx, cancel := context.WithCancel(b.Context())
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = liveness.Run(ctx, func() { close(ready) })
+	}()
+	<-ready
+	b.Cleanup(func() { cancel(); <-done })
+	return liveness
+}
 
 // newBench returns a server, and a token and the claims of a connection with
 // scopes.
-func newBench(b *testing.B, incidents *incident.Service, scopes ...string) (*Server, string, *accesstoken.Claims) {
+func newBench(b *testing.B, st *store.Store, incidents *incident.Service, scopes ...string) (*Server, string, *accesstoken.Claims) {
 	b.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -55,7 +75,7 @@ func newBench(b *testing.B, incidents *incident.Service, scopes ...string) (*Ser
 	return New(Config{
 		PublicURL: issuer,
 		Tokens:    accesstoken.NewVerifier(issuer, []string{issuer, issuer + "/mcp"}, benchKey{private}),
-		Liveness:  benchLiveness{},
+		Liveness:  newLiveness(b, st, claims.ConnectionID),
 		Incidents: incidents,
 		Log:       slog.New(slog.DiscardHandler),
 		Now:       time.Now,
@@ -99,7 +119,7 @@ func cpu() time.Duration {
 }
 
 // BenchmarkGate is everything that stands before the SDK: origin, token,
-// liveness, body, scopes. A connection that may use every tool is spared the
+// liveness by a GET to a real Redis, body, scopes. A connection that may use every tool is spared the
 // reading of its body.
 func BenchmarkGate(b *testing.B) {
 	for _, row := range []struct {
@@ -110,7 +130,7 @@ func BenchmarkGate(b *testing.B) {
 		{"read-only", []string{store.ScopeIncidentsRead}},
 	} {
 		b.Run(row.name, func(b *testing.B) {
-			s, token, _ := newBench(b, nil, row.scopes...)
+			s, token, _ := newBench(b, storetest.Open(b), nil, row.scopes...)
 			s.sdk = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			serve(b, http.HandlerFunc(s.serveMCP), token)
 		})
@@ -124,7 +144,7 @@ func BenchmarkListIncidents(b *testing.B) {
 	st := storetest.Open(b)
 	incidents := incident.New(st, incident.Config{Now: time.Now, Log: slog.New(slog.DiscardHandler), PublicURL: "https://mcp.example"})
 	seedBench(b, st, incidents)
-	s, token, claims := newBench(b, incidents, store.ResourceScopes()...)
+	s, token, claims := newBench(b, st, incidents, store.ResourceScopes()...)
 
 	server := mcp.NewServer(&mcp.Implementation{Name: "bare", Version: "1"}, nil)
 	t := s.catalog.byName["list_incidents"].Tool

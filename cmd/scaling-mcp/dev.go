@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
 	"scaling.cloud/mcp/migrations"
 	"scaling.cloud/mcp/store"
@@ -87,7 +88,11 @@ func (c *devCommand) Run(ctx context.Context, con console) (err error) {
 	if err := c.seed(ctx); err != nil {
 		return err
 	}
-	return serve(ctx, &c.settings, listener, log, func() { c.announce(con.out, page) })
+	err = serve(ctx, &c.settings, listener, log, func() { c.announce(con.out, page) })
+	if errors.Is(err, authz.ErrMasterKey) {
+		return fmt.Errorf("%s does not belong to the database that is left of an earlier run (its master.key is new): start over with --reset", c.Data)
+	}
+	return err
 }
 
 // settle fills in the settings that dev has its own defaults for.
@@ -103,7 +108,9 @@ func (c *devCommand) settle() error {
 		}
 		c.Data = filepath.Join(cache, "scaling-mcp-dev")
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+	// Others may enter, so that PostgreSQL can under the account it runs as when we
+	// are root; what is in there is closed to them.
+	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return fmt.Errorf("%w: name another directory with --data", err)
 	}
 	if c.MasterKey == "" {

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // schedules are in time zones that a small image may lack
 
 	"github.com/alecthomas/kong"
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,20 +11,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"scaling.cloud/mcp/authz"
-	"scaling.cloud/mcp/authz/accesstoken"
-	"scaling.cloud/mcp/authz/clerk"
-	"scaling.cloud/mcp/authz/signin"
 	"scaling.cloud/mcp/migrations"
-	"scaling.cloud/mcp/resource"
-	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/volatile"
-	"scaling.cloud/mcp/web"
 )
 
 type serveCommand struct {
@@ -167,89 +159,6 @@ func listen(address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// parts are what the faces share.
-type parts struct {
-	store    *store.Store
-	keys     *authz.Keys
-	liveness *volatile.Liveness
-	usage    *store.Usage
-	ready    *atomic.Bool
-	log      *slog.Logger
-}
-
-// newHandler puts the three faces on one origin.
-func newHandler(c *settings, p parts) http.Handler {
-	directory := clerk.NewDirectory(clerk.New(clerk.Config{
-		APIURL: c.ClerkAPIURL, SecretKey: string(c.ClerkSecretKey), Log: p.log, Now: time.Now,
-	}), p.store)
-	sessions := signin.New(signin.Config{
-		PublicURL:    c.PublicURL,
-		Issuer:       c.ClerkIssuer,
-		ClientID:     c.ClerkClientID,
-		ClientSecret: string(c.ClerkClientSecret),
-		Directory:    directory,
-		Store:        p.store,
-		Log:          p.log,
-		Now:          time.Now,
-	})
-	authorization := authz.New(authz.Config{
-		PublicURL:        c.PublicURL,
-		Store:            p.store,
-		Keys:             p.keys,
-		Sessions:         sessions,
-		Directory:        directory,
-		Revocations:      p.liveness,
-		AccessTokenTTL:   c.AccessTokenTTL,
-		RefreshIdleTTL:   c.RefreshIdleTTL,
-		ConnectionMaxAge: c.ConnectionMaxAge,
-		Log:              p.log,
-		Now:              time.Now,
-	})
-	mcp := resource.New(resource.Config{
-		PublicURL:            c.PublicURL,
-		AllowedOrigins:       c.AllowedOrigins,
-		AllowLoopbackOrigins: c.development,
-		Version:              version(),
-		Tokens:               accesstoken.NewVerifier(c.PublicURL, []string{c.PublicURL, c.PublicURL + "/mcp"}, p.keys),
-		Liveness:             p.liveness,
-		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log}),
-		ClientName: func(ctx context.Context, connection uuid.UUID) (string, error) {
-			return p.store.ConnectionClientName(ctx, connection)
-		},
-		Usage:    p.usage.Touch,
-		Annotate: annotate,
-		Log:      p.log,
-		Now:      time.Now,
-	})
-	dashboard := web.New(web.Config{
-		PublicURL:   c.PublicURL,
-		Store:       p.store,
-		Sessions:    sessions,
-		Memberships: directory,
-		Revocations: p.liveness,
-		Log:         p.log,
-		Now:         time.Now,
-	})
-
-	mux := http.NewServeMux()
-	mcp.Mount(mux)
-	authorization.Mount(mux)
-	sessions.Mount(mux)
-	dashboard.Mount(mux)
-	mux.Handle("GET /{$}", mcp.RootGET(dashboard.Landing()))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		if !p.ready.Load() || p.store.Ping(ctx) != nil {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ready\n")
-	})
-	return logged(p.log, mux)
-}
-
 // sweep deletes what has expired, every ten minutes. Every replica does; they
 // find little left of one another's work.
 func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, log *slog.Logger) error {
@@ -257,7 +166,8 @@ func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, l
 	defer ticker.Stop()
 	for {
 		now := time.Now()
-		err := errors.Join(st.DeleteExpired(ctx, now), st.PruneRefreshTokens(ctx, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))))
+		_, err := st.DeleteExpiredIdempotencyKeys(ctx, now)
+		err = errors.Join(err, st.DeleteExpired(ctx, now), st.PruneRefreshTokens(ctx, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))))
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "sweeping", "error", err)
 		}

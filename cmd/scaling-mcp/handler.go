@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"scaling.cloud/mcp/authz"
+	"scaling.cloud/mcp/authz/accesstoken"
+	"scaling.cloud/mcp/authz/clerk"
+	"scaling.cloud/mcp/authz/signin"
+	"scaling.cloud/mcp/resource"
+	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/store/volatile"
+	"scaling.cloud/mcp/web"
+	"scaling.cloud/mcp/web/ui"
+)
+
+// parts are what the faces share.
+type parts struct {
+	store    *store.Store
+	keys     *authz.Keys
+	liveness *volatile.Liveness
+	usage    *store.Usage
+	ready    *atomic.Bool
+	log      *slog.Logger
+}
+
+// newHandler puts the three faces on one origin.
+func newHandler(c *settings, p parts) http.Handler {
+	directory := clerk.NewDirectory(clerk.New(clerk.Config{
+		APIURL: c.ClerkAPIURL, SecretKey: string(c.ClerkSecretKey), Log: p.log, Now: time.Now,
+	}), p.store)
+	sessions := signin.New(signin.Config{
+		PublicURL:    c.PublicURL,
+		Issuer:       c.ClerkIssuer,
+		ClientID:     c.ClerkClientID,
+		ClientSecret: string(c.ClerkClientSecret),
+		Directory:    directory,
+		Store:        p.store,
+		Log:          p.log,
+		Now:          time.Now,
+	})
+	authorization := authz.New(authz.Config{
+		PublicURL:        c.PublicURL,
+		Store:            p.store,
+		Keys:             p.keys,
+		Sessions:         sessions,
+		Directory:        directory,
+		Revocations:      p.liveness,
+		AccessTokenTTL:   c.AccessTokenTTL,
+		RefreshIdleTTL:   c.RefreshIdleTTL,
+		ConnectionMaxAge: c.ConnectionMaxAge,
+		Log:              p.log,
+		Now:              time.Now,
+	})
+	mcp := resource.New(resource.Config{
+		PublicURL:            c.PublicURL,
+		AllowedOrigins:       c.AllowedOrigins,
+		AllowLoopbackOrigins: c.development,
+		Version:              version(),
+		Tokens:               accesstoken.NewVerifier(c.PublicURL, []string{c.PublicURL, c.PublicURL + "/mcp"}, p.keys),
+		Liveness:             p.liveness,
+		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log}),
+		ClientName:           p.store.ConnectionClientName,
+		Usage:                p.usage.Touch,
+		Annotate:             annotate,
+		Log:                  p.log,
+		Now:                  time.Now,
+	})
+	dashboard := web.New(web.Config{
+		PublicURL:   c.PublicURL,
+		Store:       p.store,
+		Sessions:    sessions,
+		Memberships: directory,
+		Revocations: p.liveness,
+		Log:         p.log,
+		Now:         time.Now,
+	})
+
+	mux := http.NewServeMux()
+	mcp.Mount(mux)
+	authorization.Mount(mux)
+	sessions.Mount(mux)
+	dashboard.Mount(mux)
+	mux.Handle("GET /{$}", mcp.RootGET(dashboard.Landing()))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if !p.ready.Load() || p.store.Ping(ctx) != nil {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ready\n")
+	})
+	mux.HandleFunc("/", unrouted(mux))
+	if c.development {
+		return logged(p.log, onPublicHost(c.PublicURL, mux))
+	}
+	return logged(p.log, mux)
+}
+
+// unrouted answers for what no route of mux takes: 405 where the path knows other
+// methods, else 404. A browser gets a page, and a program JSON: programs look for
+// well-known documents in places where we have none.
+func unrouted(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allow []string
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				allow = append(allow, method)
+			}
+		}
+		status, code := http.StatusNotFound, "not_found"
+		title, message := "There is nothing here", "The address may be mistyped, or what was here is gone."
+		if allow != nil {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			status, code = http.StatusMethodNotAllowed, "method_not_allowed"
+			title, message = "That does not work here", "This address exists, but not for what was tried."
+		}
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			ui.WriteError(w, r, status, title, message)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"error":"`+code+`"}`+"\n")
+	}
+}
+
+// onPublicHost sends a browser that came to 127.0.0.1 on to localhost, or the
+// other way round: to the host whose cookies it has.
+func onPublicHost(publicURL string, next http.Handler) http.Handler {
+	_, host, _ := strings.Cut(publicURL, "://")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != host && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			http.Redirect(w, r, publicURL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
