@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/web/ui"
 )
@@ -16,6 +17,10 @@ import (
 // maxAuthorizationRequest bounds the parameters of an authorization request, in
 // bytes, form-encoded. They are stored, and state comes back in a URL.
 const maxAuthorizationRequest = 8 << 10
+
+// authorizeTrip is the kind of trip that an authorization request makes through
+// the browser that brought it.
+const authorizeTrip = "authorize"
 
 // s256Challenge is what RFC 7636 §4.2 makes of a verifier: base64url of a SHA-256.
 var s256Challenge = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
@@ -57,13 +62,13 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.refuseAtClient(w, r, to, err)
 	}
-	handle, browser := newSecret(""), newSecret("")
-	err = s.Store.CreateAuthorizationRequest(r.Context(), hashSecret(handle), hashSecret(browser),
+	handle := secret.New("")
+	browser := s.jar.Begin(w, r, authorizeTrip, handle, store.AuthorizationRequestLifetime)
+	err = s.Store.CreateAuthorizationRequest(r.Context(), secret.Hash(handle), secret.Hash(browser),
 		store.AuthorizationRequest{ClientID: to.client.ID, Form: form.Encode()}, s.Now())
 	if err != nil {
 		return unavailable(err)
 	}
-	s.setBrowserCookie(w, handle, browser)
 	next := "/oauth/consent?" + url.Values{"request": {handle}}.Encode()
 	if request.forceSignIn {
 		next = signInURL(next, true)
@@ -88,6 +93,9 @@ func authorizationForm(r *http.Request) (url.Values, error) {
 		if form[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" }); len(form[name]) == 0 {
 			delete(form, name)
 		}
+	}
+	if !isText(form) {
+		return nil, refuse(codeInvalidRequest, notText)
 	}
 	if len(form.Encode()) > maxAuthorizationRequest {
 		return nil, refuse(codeInvalidRequest, "The app sent a request that is too long.")

@@ -96,6 +96,8 @@ func TestAuthorizeNeverRedirectsBeforeItKnowsWhere(t *testing.T) {
 		{"RFC 9700 §4.1: user information", func(f url.Values) { f.Set("redirect_uri", "https://x@claude.ai/api/mcp/auth_callback") }},
 		{"RFC 9700 §4.1: encoded", func(f url.Values) { f.Set("redirect_uri", "https://claude.ai/api/mcp/auth%5fcallback") }},
 		{"javascript", func(f url.Values) { f.Set("redirect_uri", "javascript:alert(1)") }},
+		{"NUL", func(f url.Values) { f.Set("state", "a\x00b") }},
+		{"RFC 6749 Appendix B: not UTF-8", func(f url.Values) { f.Set("client_id", "\xff") }},
 		{"too long", func(f url.Values) { f.Set("state", strings.Repeat("x", 9<<10)) }},
 	}
 	for _, tt := range tests {

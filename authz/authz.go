@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"scaling.cloud/mcp/authz/cookie"
 	"scaling.cloud/mcp/store"
 )
 
@@ -57,11 +58,12 @@ type Server struct {
 	Config
 	oauth    provider
 	resource protectedResource
+	jar      cookie.Jar
 }
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{Config: c, resource: newProtectedResource(c.PublicURL)}
+	s := &Server{Config: c, resource: newProtectedResource(c.PublicURL), jar: cookie.NewJar(c.PublicURL)}
 	s.oauth = newProvider(s)
 	return s
 }

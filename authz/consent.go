@@ -9,6 +9,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
 
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/web/ui"
 )
@@ -27,7 +28,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	stored, err := s.Store.ShowAuthorizationRequest(r.Context(), hashSecret(handle), s.browserHash(r, handle), session.UserID, s.Now())
+	stored, err := s.Store.ShowAuthorizationRequest(r.Context(), secret.Hash(handle), secret.Hash(s.jar.Browser(r, authorizeTrip, handle)), session.UserID, s.Now())
 	if err != nil {
 		return waitingError(err)
 	}
@@ -60,7 +61,7 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	stored, err := s.Store.PendingAuthorizationRequest(r.Context(), hashSecret(handle), s.browserHash(r, handle), session.UserID, s.Now())
+	stored, err := s.Store.PendingAuthorizationRequest(r.Context(), secret.Hash(handle), secret.Hash(s.jar.Browser(r, authorizeTrip, handle)), session.UserID, s.Now())
 	if err != nil {
 		return waitingError(err)
 	}
@@ -70,11 +71,11 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch r.PostForm.Get("action") {
 	case "deny":
-		if err := s.Store.TakeAuthorizationRequest(r.Context(), hashSecret(handle)); err != nil {
+		if err := s.Store.TakeAuthorizationRequest(r.Context(), secret.Hash(handle)); err != nil {
 			return waitingError(err)
 		}
 		denied := &Error{Code: codeAccessDenied, Description: "The person refused."}
-		s.clearBrowserCookie(w, handle)
+		s.jar.End(w, authorizeTrip, handle)
 		http.Redirect(w, r, s.answer(request.destination, errorParameters(denied)), http.StatusSeeOther)
 		return nil
 	case "allow":
@@ -117,9 +118,9 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, session *store.Se
 	response, err := s.oauth.issueCode(r.Context(), request, func() (string, error) {
 		code := newCode(connection.ID)
 		return code, s.Store.CreateGrant(r.Context(), store.Grant{
-			HandleHash:    hashSecret(handle),
+			HandleHash:    secret.Hash(handle),
 			Connection:    connection,
-			CodeHash:      hashSecret(code),
+			CodeHash:      secret.Hash(code),
 			CodeChallenge: request.codeChallenge,
 			CodeExpiresAt: now.Add(CodeLifetime),
 		}, now)
@@ -127,7 +128,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, session *store.Se
 	if err != nil {
 		return waitingError(err)
 	}
-	s.clearBrowserCookie(w, handle)
+	s.jar.End(w, authorizeTrip, handle)
 	http.Redirect(w, r, s.answer(request.destination, response), http.StatusSeeOther)
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode/utf8"
 )
 
 // postForm reads the body of a request to an endpoint that programs call (RFC
@@ -22,7 +24,26 @@ func postForm(r *http.Request) (url.Values, error) {
 	if name, twice := repeated(r.PostForm); twice {
 		return nil, refuse(codeInvalidRequest, "The parameter "+name+" is there more than once.")
 	}
+	if !isText(r.PostForm) {
+		return nil, refuse(codeInvalidRequest, notText)
+	}
 	return r.PostForm, nil
+}
+
+// notText is what isText finds wrong.
+const notText = "A parameter is not text in UTF-8."
+
+// isText reports whether all values are text that can be stored: NUL and broken
+// UTF-8 are none (RFC 6749 Appendix B has UTF-8).
+func isText(form url.Values) bool {
+	for _, values := range form {
+		for _, v := range values {
+			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // repeated returns a parameter that is there more than once (RFC 6749 §3.1 and

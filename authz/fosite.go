@@ -13,6 +13,7 @@ import (
 	josev3 "github.com/go-jose/go-jose/v3"
 	"github.com/ory/fosite"
 
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 )
 
@@ -211,15 +212,15 @@ func (*client) GetResponseModes() []fosite.ResponseModeType {
 // fosite's default, would add half a second of CPU and no security.
 type secretHasher struct{}
 
-func (secretHasher) Compare(_ context.Context, hash, secret []byte) error {
-	if subtle.ConstantTimeCompare(hash, hashSecret(string(secret))) != 1 {
+func (secretHasher) Compare(_ context.Context, hash, presented []byte) error {
+	if subtle.ConstantTimeCompare(hash, secret.Hash(string(presented))) != 1 {
 		return errors.New("the client secret is another")
 	}
 	return nil
 }
 
-func (secretHasher) Hash(_ context.Context, secret []byte) ([]byte, error) {
-	return hashSecret(string(secret)), nil
+func (secretHasher) Hash(_ context.Context, presented []byte) ([]byte, error) {
+	return secret.Hash(string(presented)), nil
 }
 
 // noFetch keeps fosite from fetching key sets that a client names.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 )
 
@@ -85,10 +86,10 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 		SoftwareVersion: reg.SoftwareVersion,
 		CreatedAt:       s.Now(),
 	}
-	secret := ""
+	clientSecret := ""
 	if !client.Public() {
-		secret = newSecret(clientSecretPrefix)
-		client.SecretHash = hashSecret(secret)
+		clientSecret = secret.New(clientSecretPrefix)
+		client.SecretHash = secret.Hash(clientSecret)
 	}
 	stored, err := s.Store.RegisterClient(r.Context(), client, reg.hash())
 	if err != nil {
@@ -96,7 +97,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer := registered{
 		ClientID:                stored.ID,
-		ClientSecret:            secret,
+		ClientSecret:            clientSecret,
 		ClientIDIssuedAt:        stored.CreatedAt.Unix(),
 		RedirectURIs:            reg.RedirectURIs,
 		TokenEndpointAuthMethod: reg.TokenEndpointAuthMethod,
@@ -109,7 +110,7 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 		SoftwareVersion:         reg.SoftwareVersion,
 		ApplicationType:         reg.ApplicationType,
 	}
-	if secret != "" {
+	if clientSecret != "" {
 		answer.ClientSecretExpiresAt = new(int64)
 	}
 	w.Header().Set("Cache-Control", "no-store")

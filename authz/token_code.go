@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 )
 
@@ -45,7 +46,7 @@ func (s *Server) redeemCode(ctx context.Context, c *store.Client, form url.Value
 	first := s.Keys.newRefreshToken(connectionID, 0)
 	challenge := sha256.Sum256([]byte(verifier))
 	issued, err := s.Store.RedeemCode(ctx, store.CodeRedemption{
-		CodeHash:         hashSecret(code),
+		CodeHash:         secret.Hash(code),
 		ConnectionID:     connectionID,
 		ClientID:         c.ID,
 		RedirectURI:      form.Get("redirect_uri"),

@@ -70,6 +70,8 @@ func TestCodeIsRefusedToAnybodyElseAndNotSpentByTrying(t *testing.T) {
 		{"RFC 6749 §4.1.3: no code", func(f url.Values) { f.Del("code") }, "invalid_request"},
 		{"a code that is none", func(f url.Values) { f.Set("code", "x") }, "invalid_grant"},
 		{"a code of ours with another secret", func(f url.Values) { f.Set("code", code[:len(code)-4]+"AAAA") }, "invalid_grant"},
+		{"NUL", func(f url.Values) { f.Set("redirect_uri", "https://a.example/\x00") }, "invalid_request"},
+		{"RFC 6749 Appendix B: not UTF-8", func(f url.Values) { f.Set("client_id", "\xff") }, "invalid_request"},
 		{"RFC 8707 §2: another resource", func(f url.Values) { f.Set("resource", "https://elsewhere.example") }, "invalid_target"},
 		{"RFC 6749 §5.2: unknown grant", func(f url.Values) { f.Set("grant_type", "password") }, "unsupported_grant_type"},
 		{"RFC 6749 §5.2: no grant", func(f url.Values) { f.Del("grant_type") }, "invalid_request"},

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"scaling.cloud/mcp/authz/clerk"
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 )
 
@@ -23,12 +24,12 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return away(returnTo, err)
 	}
-	state, browser := newSecret(), newSecret()
-	attempt := store.SignInAttempt{Nonce: newSecret(), Verifier: oauth2.GenerateVerifier(), ReturnTo: returnTo}
-	if err := s.Store.CreateSignInAttempt(r.Context(), hash(state), hash(browser), attempt, s.Now()); err != nil {
+	state := secret.New("")
+	browser := s.jar.Begin(w, r, signInTrip, state, store.SignInLifetime)
+	attempt := store.SignInAttempt{Nonce: secret.New(""), Verifier: oauth2.GenerateVerifier(), ReturnTo: returnTo}
+	if err := s.Store.CreateSignInAttempt(r.Context(), secret.Hash(state), secret.Hash(browser), attempt, s.Now()); err != nil {
 		return err
 	}
-	s.setAttemptCookie(w, r, state, browser)
 	options := []oauth2.AuthCodeOption{oidc.Nonce(attempt.Nonce), oauth2.S256ChallengeOption(attempt.Verifier)}
 	if query.Get("prompt") == "login" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
@@ -86,19 +87,14 @@ func (s *Service) takeAttempt(w http.ResponseWriter, r *http.Request, state stri
 			"Signing in again takes a moment.",
 		retry: defaultReturn,
 	}
-	name := s.attemptCookieName(state)
-	cookie, err := r.Cookie(name)
-	if err != nil {
-		return nil, unknown
-	}
-	attempt, err := s.Store.TakeSignInAttempt(r.Context(), hash(state), hash(cookie.Value), s.Now())
+	attempt, err := s.Store.TakeSignInAttempt(r.Context(), secret.Hash(state), secret.Hash(s.jar.Browser(r, signInTrip, state)), s.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, unknown
 	}
 	if err != nil {
 		return nil, err
 	}
-	http.SetCookie(w, s.cookie(name, "", -1))
+	s.jar.End(w, signInTrip, state)
 	return attempt, nil
 }
 

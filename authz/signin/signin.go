@@ -8,18 +8,16 @@ package signin
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"scaling.cloud/mcp/authz/clerk"
+	"scaling.cloud/mcp/authz/cookie"
+	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 )
 
@@ -45,7 +43,15 @@ type Service struct {
 	Config
 	discovering singleflight.Group
 	discovered  atomic.Pointer[provider]
+	jar         cookie.Jar
 }
+
+// sessionCookie holds the session's token, signInTrip ties a round trip to Clerk
+// to the browser that began it.
+const (
+	sessionCookie = "session"
+	signInTrip    = "signin"
+)
 
 // New returns a Service. It does not talk to Clerk: that happens when somebody
 // signs in, so that a Clerk that is away does not keep the server from starting.
@@ -59,7 +65,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{Config: c}
+	return &Service{Config: c, jar: cookie.NewJar(c.PublicURL)}
 }
 
 // Mount adds the routes to mux.
@@ -72,35 +78,35 @@ func (s *Service) Mount(mux *http.ServeMux) {
 // Session returns the session of the browser that sent r, or store.ErrNotFound
 // when nobody is signed in there.
 func (s *Service) Session(r *http.Request) (*store.Session, error) {
-	cookie, err := r.Cookie(s.sessionCookieName())
-	if err != nil {
+	token := s.jar.Value(r, sessionCookie)
+	if token == "" {
 		return nil, store.ErrNotFound
 	}
-	return s.Store.Session(r.Context(), hash(cookie.Value), s.Now())
+	return s.Store.Session(r.Context(), secret.Hash(token), s.Now())
 }
 
 // startSession signs userID in in this browser. The session gets a new id each
 // time, so that one planted before signing in is worth nothing, and the one
 // before it ends.
 func (s *Service) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
-	token := newSecret()
-	if err := s.Store.CreateSession(ctx, hash(token), userID, s.Now()); err != nil {
+	token := secret.New("")
+	if err := s.Store.CreateSession(ctx, secret.Hash(token), userID, s.Now()); err != nil {
 		return err
 	}
-	if old, err := r.Cookie(s.sessionCookieName()); err == nil {
-		if err := s.Store.DeleteSession(ctx, hash(old.Value)); err != nil {
+	if old := s.jar.Value(r, sessionCookie); old != "" {
+		if err := s.Store.DeleteSession(ctx, secret.Hash(old)); err != nil {
 			return err
 		}
 	}
-	http.SetCookie(w, s.cookie(s.sessionCookieName(), token, store.SessionMaxAge))
+	s.jar.Set(w, sessionCookie, token, store.SessionMaxAge)
 	return nil
 }
 
 // signOut ends the browser's session. Clerk's own goes on: signing in again is
 // silent unless another account is asked for.
 func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
-	if cookie, err := r.Cookie(s.sessionCookieName()); err == nil {
-		if err := s.Store.DeleteSession(r.Context(), hash(cookie.Value)); err != nil {
+	if token := s.jar.Value(r, sessionCookie); token != "" {
+		if err := s.Store.DeleteSession(r.Context(), secret.Hash(token)); err != nil {
 			return &refusal{
 				status:  http.StatusInternalServerError,
 				title:   "You are still signed in",
@@ -109,23 +115,7 @@ func (s *Service) signOut(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	http.SetCookie(w, s.cookie(s.sessionCookieName(), "", -1))
+	s.jar.Delete(w, sessionCookie)
 	http.Redirect(w, r, s.PublicURL+"/", http.StatusSeeOther)
 	return nil
 }
-
-// The session cookie's token and the others of this package: 256 random bits.
-func newSecret() string {
-	b := make([]byte, 32)
-	rand.Read(b) // never fails
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// hash is what the store knows a secret by. The secrets are random and long, so
-// a plain SHA-256 of one says nothing about it.
-func hash(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
-}
-
-func (s *Service) secure() bool { return strings.HasPrefix(s.PublicURL, "https://") }

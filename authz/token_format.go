@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"scaling.cloud/mcp/authz/secret"
 )
 
 // Prefixes of what we hand out, so that people and secret scanners know it when
@@ -71,7 +73,7 @@ func (k *Keys) refreshTokenMAC(body []byte) []byte {
 }
 
 // hash is what the database knows of the token.
-func (t refreshToken) hash() []byte { return hashSecret(t.text) }
+func (t refreshToken) hash() []byte { return secret.Hash(t.text) }
 
 // sealSuccessor seals next under a key that only the presented token yields: a
 // dump of the database, even with our keys, opens no chain without one of its
@@ -115,18 +117,4 @@ func codeConnection(code string) (connection uuid.UUID, ok bool) {
 		return uuid.Nil, false
 	}
 	return uuid.UUID(raw[:16]), true
-}
-
-// newSecret returns prefix and 256 random bits.
-func newSecret(prefix string) string {
-	raw := make([]byte, randomBytes)
-	_, _ = rand.Read(raw) // never fails
-	return prefix + base64.RawURLEncoding.EncodeToString(raw)
-}
-
-// hashSecret is how secrets of ours are stored. They have 256 random bits, so
-// that neither salt nor a slow hash would add anything.
-func hashSecret(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
 }
