@@ -274,3 +274,18 @@ func (s *Store) Incident(ctx context.Context, orgID string, sequentialID int) (*
 	}
 	return d, nil
 }
+
+// IncidentByID returns one incident with its history if it belongs to one of
+// the given organizations, else ErrNotFound. Unlike a number, an id means the
+// same incident to everybody.
+func (s *Store) IncidentByID(ctx context.Context, orgIDs []string, id uuid.UUID) (*IncidentDetails, error) {
+	// Neither of the two ever changes.
+	i, err := one[struct {
+		OrgID        string
+		SequentialID int
+	}](s.pool.Query(ctx, `SELECT org_id, sequential_id FROM incidents WHERE org_id = ANY ($1) AND id = $2`, orgIDs, id))
+	if err != nil {
+		return nil, wrap("finding incident", err)
+	}
+	return s.Incident(ctx, i.OrgID, i.SequentialID)
+}

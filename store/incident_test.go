@@ -269,6 +269,35 @@ func TestAnotherOrganizationsRowsAreNotThere(t *testing.T) {
 	}
 }
 
+func TestAnIncidentIsFoundByIDInTheOrganizationsGivenAlone(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t)
+	incidentOrg(t, s, "acme", "ann")
+	incidentOrg(t, s, "globex", "gus")
+	createIncident(t, s, store.NewIncident{OrgID: "globex"}, "gus", noon)
+	i := createIncident(t, s, store.NewIncident{OrgID: "acme", Description: "d"}, "ann", noon)
+	want, err := s.Incident(t.Context(), "acme", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.IncidentByID(t.Context(), []string{"globex", "acme"}, i.ID)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("error %v (-by number +by id):\n%s", err, diff)
+	}
+	for name, row := range map[string]struct {
+		orgIDs []string
+		id     uuid.UUID
+	}{
+		"another organization": {[]string{"globex"}, i.ID},
+		"no organization":      {nil, i.ID},
+		"another id":           {[]string{"globex", "acme"}, uuid.Must(uuid.NewV7())},
+	} {
+		if got, err := s.IncidentByID(t.Context(), row.orgIDs, row.id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: got %v %v, want not found", name, got, err)
+		}
+	}
+}
+
 func TestListFiltersByStatusSeverityAndTime(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t)
