@@ -236,6 +236,24 @@ func TestRefreshReplay(t *testing.T) {
 	}
 }
 
+func TestClientWithoutTheRefreshGrantIsNotOfferedOne(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	other := s.register(claudeRedirect).connect().Refresh
+	id := s.postJSON("/oauth/register", `{"client_name":"x","redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"none","grant_types":["authorization_code"]}`).json(t)["client_id"].(string)
+	c := &oauthClient{s: s, id: id, redirectURI: "https://a.example/cb", verifier: strings.Repeat("v", 43)}
+	page, _ := c.consentPage(c.request())
+	if page.page(t).Find(`input[value=offline_access]`).Length() != 0 {
+		t.Error("staying connected is offered to a client that cannot")
+	}
+	if tk := c.connect(); tk.Refresh != "" {
+		t.Error("a refresh token was issued")
+	}
+	if got := c.refresh(other).json(t)["error"]; got != "unauthorized_client" {
+		t.Errorf("refresh: error is %v, want unauthorized_client", got)
+	}
+}
+
 func TestStrangersCannotUseOrRevokeByRefreshToken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -320,6 +338,9 @@ func TestNewConsentSupersedesTheOldOnlyWhereOneAddressIsOneInstall(t *testing.T)
 		if got := !s.live(first.Access); got != superseded {
 			t.Errorf("%s: superseded is %v, want %v", redirectURI, got, superseded)
 		}
+		if got := s.published.count() == 1; got != superseded {
+			t.Errorf("%s: %d revocations were published", redirectURI, s.published.count())
+		}
 	}
 }
 
@@ -358,7 +379,18 @@ func TestAnOutageIsNeverTheClientsFault(t *testing.T) {
 	s := start(t)
 	c := s.register(claudeRedirect)
 	tk := c.connect()
+	page, location := c.consentPage(c.request())
+	posted := form(t, page)
 	s.store.Pool().Close()
+	for name, a := range map[string]answer{
+		"authorize": s.get("/oauth/authorize?" + c.request().Encode()),
+		"consent":   s.get(location),
+		"Allow":     s.post(s.browser, "/oauth/consent", posted),
+	} {
+		if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || a.page(t).Find("h1").Length() != 1 {
+			t.Errorf("%s: %d, Retry-After %q, want a page with 503", name, a.StatusCode, a.Header.Get("Retry-After"))
+		}
+	}
 	for name, a := range map[string]answer{
 		"refresh":  c.refresh(tk.Refresh),
 		"code":     c.token(c.redemption("scl_ac_" + strings.Repeat("A", 64))),

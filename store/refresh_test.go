@@ -80,7 +80,15 @@ func TestInstallsThatConnectAtOnceLeaveOneAlive(t *testing.T) {
 	t.Parallel()
 	s := world(t)
 	ctx := t.Context()
-	other := connected(t, s, "user_bob", acme.ID, "cursor")
+	bystanders := map[string]store.Connection{
+		"another client":                  connected(t, s, "user_bob", acme.ID, "cursor"),
+		"another organization":            connected(t, s, "user_bob", globex.ID, "claude"),
+		"another person":                  connected(t, s, "user_alice", acme.ID, "claude"),
+		"another redirect URI":            connected(t, s, "user_bob", acme.ID, "claude"),
+		"a consent that is still pending": pending(t, s, "user_bob", acme.ID, "claude"),
+	}
+	_, err := s.Pool().Exec(ctx, `UPDATE connections SET redirect_uri = 'https://elsewhere.example/cb' WHERE id = $1`, bystanders["another redirect URI"].ID)
+	must(t, err)
 	var wg sync.WaitGroup
 	for range 8 {
 		r := redemption(pending(t, s, "user_bob", acme.ID, "claude"))
@@ -92,22 +100,28 @@ func TestInstallsThatConnectAtOnceLeaveOneAlive(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	list, err := s.ConnectionsOfUser(ctx, "user_bob", now)
-	must(t, err)
-	alive := 0
-	for _, c := range list {
-		if c.ClientID == "claude" && !c.Revoked() {
-			alive++
-		}
-		if c.Revoked() && *c.RevokeReason != store.RevokedSuperseded {
-			t.Errorf("reason is %s, want superseded", *c.RevokeReason)
-		}
-		if c.ID == other.ID && c.Revoked() {
-			t.Error("another client's connection was superseded")
+	for name, c := range bystanders {
+		var revoked bool
+		must(t, s.Pool().QueryRow(ctx, `SELECT revoked_at IS NOT NULL FROM connections WHERE id = $1`, c.ID).Scan(&revoked))
+		if revoked {
+			t.Errorf("%s was superseded", name)
 		}
 	}
-	if alive != 1 || len(list) != 9 {
-		t.Errorf("%d of %d connections are alive, want one of eight, and the other client's", alive, len(list))
+	list, err := s.ConnectionsOfUser(ctx, "user_bob", now)
+	must(t, err)
+	alive, superseded := 0, 0
+	for _, c := range list {
+		switch {
+		case !c.Revoked():
+			alive++
+		case *c.RevokeReason == store.RevokedSuperseded:
+			superseded++
+		default:
+			t.Errorf("reason is %s, want superseded", *c.RevokeReason)
+		}
+	}
+	if alive != 1+3 || superseded != 7 {
+		t.Errorf("%d connections of Bob are alive and %d superseded, want one of the eight and three bystanders, and seven", alive, superseded)
 	}
 }
 
@@ -195,6 +209,22 @@ func TestStrangersRefreshTokenChangesNothing(t *testing.T) {
 	must(t, err)
 }
 
+func TestReplayOfAChainThatHasExpiredIsNoTheft(t *testing.T) {
+	t.Parallel()
+	s := world(t)
+	ctx := t.Context()
+	c := connected(t, s, "user_bob", acme.ID, "claude")
+	r := rotation(c, 0)
+	r.SuccessorExpiresAt = now.Add(time.Minute)
+	_, err := s.RotateRefreshToken(ctx, r, now)
+	must(t, err)
+	_, err = s.RotateRefreshToken(ctx, r, now.Add(time.Minute))
+	is(t, "replay when the unused token has expired", err, store.ErrNotFound)
+	if state, err := s.ConnectionState(ctx, c.ID); err != nil || !state.Live {
+		t.Errorf("the connection was revoked (%v)", err)
+	}
+}
+
 func TestPrunedTokensCannotBeReadAndStillGiveThemselvesAway(t *testing.T) {
 	t.Parallel()
 	s := world(t)
@@ -216,7 +246,9 @@ func TestPrunedTokensCannotBeReadAndStillGiveThemselvesAway(t *testing.T) {
 	if rows != 1 {
 		t.Errorf("%d tokens are left, want the unused one", rows)
 	}
-	_, err := s.RotateRefreshToken(ctx, rotation(c, 0), now.Add(8*24*time.Hour))
+	_, err := s.RotateRefreshToken(ctx, rotation(c, 2), now.Add(8*24*time.Hour))
+	must(t, err)
+	_, err = s.RotateRefreshToken(ctx, rotation(c, 0), now.Add(8*24*time.Hour))
 	is(t, "reuse of a pruned token", err, store.ErrReused)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,12 @@ type replica struct {
 
 func newReplica(t testing.TB, databaseURL, redisURL string) *replica {
 	t.Helper()
+	return newReplicaAt(t, databaseURL, redisURL, time.Now)
+}
+
+// newReplicaAt returns a replica with a clock of its own.
+func newReplicaAt(t testing.TB, databaseURL, redisURL string, now func() time.Time) *replica {
+	t.Helper()
 	config, err := pgxpool.ParseConfig(databaseURL)
 	must(t, err)
 	r := &replica{asked: &queries{}}
@@ -52,7 +59,7 @@ func newReplica(t testing.TB, databaseURL, redisURL string) *replica {
 	r.store = store.New(pool)
 	r.redis, err = volatile.Open(redisURL)
 	must(t, err)
-	r.Liveness = volatile.NewLiveness(r.redis, r.store, time.Hour, slog.New(slog.DiscardHandler), time.Now)
+	r.Liveness = volatile.NewLiveness(r.redis, r.store, time.Hour, slog.New(slog.DiscardHandler), now)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan struct{})
@@ -286,6 +293,123 @@ func TestOutboxIsAppliedWhenRedisComesBack(t *testing.T) {
 	})
 	if got, err := r.redis.Get(ctx, "conn:"+id.String()).Result(); err != nil || got != "r:1" {
 		t.Errorf("Redis has %q, %v, want the tombstone", got, err)
+	}
+}
+
+// TestReplicaThatDoesNotListenAsksPostgres: Redis may be wrong about a revocation
+// that nobody announced to us.
+func TestReplicaThatDoesNotListenAsksPostgres(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	ctx := t.Context()
+	id := r.connect(t, time.Hour)
+	deaf := volatile.NewLiveness(r.redis, r.store, time.Hour, slog.New(slog.DiscardHandler), time.Now) // Run does not run
+	r.revoke(t, id)
+	must(t, r.redis.Set(ctx, "conn:"+id.String(), "a:0", time.Minute).Err())
+	if err := deaf.Check(ctx, id, 0); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("error is %v, want ErrNotFound: Redis was believed", err)
+	}
+}
+
+// TestReplicaListensAgain: what was revoked while it did not is caught up with.
+func TestReplicaListensAgain(t *testing.T) {
+	t.Parallel()
+	databaseURL, redisURL := storetest.OpenURL(t), storetest.Redis(t)
+	here, there := newReplica(t, databaseURL, redisURL), newReplica(t, databaseURL, redisURL)
+	ctx := t.Context()
+	id := here.connect(t, time.Hour)
+	there.check(t, "before", id, nil)
+	_, err := here.store.Pool().Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()`)
+	must(t, err)
+	here.revoke(t, id)
+	must(t, here.redis.Set(ctx, "conn:"+id.String(), "a:0", time.Minute).Err())
+	// Deaf or listening, it must know.
+	var listening int
+	waitFor(t, func() bool {
+		there.check(t, "after", id, store.ErrNotFound)
+		must(t, here.store.Pool().QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'`).Scan(&listening))
+		return listening == 2
+	})
+	there.check(t, "listening again", id, store.ErrNotFound)
+}
+
+func TestRevocationIsToldThoughThePersonHungUp(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	id := r.connect(t, time.Hour)
+	revoked, err := r.store.RevokeOwnConnection(t.Context(), id, "user_bob", time.Now())
+	must(t, err)
+	hungUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	if !r.Publish(hungUp, revoked) {
+		t.Error("not confirmed")
+	}
+}
+
+func TestTombstoneOutlivesEveryToken(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	ctx := t.Context()
+	id := r.connect(t, time.Hour)
+	r.revoke(t, id)
+	ttl, err := r.redis.PTTL(ctx, "conn:"+id.String()).Result()
+	must(t, err)
+	if ttl <= time.Hour {
+		t.Errorf("the tombstone stands for %v, and an access token lives for an hour", ttl)
+	}
+	r.Forget() // what nobody needs
+	must(t, r.redis.Set(ctx, "conn:"+id.String(), "a:0", time.Minute).Err())
+	r.check(t, "after a turn of the sweep", id, store.ErrNotFound)
+}
+
+// TestRedisThatTakesNoWritesIsMadeToForget: a full Redis refuses the tombstone
+// and would go on saying that the connection lives.
+func TestRedisThatTakesNoWritesIsMadeToForget(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), storetest.Redis(t))
+	ctx := t.Context()
+	id := r.connect(t, time.Hour)
+	r.check(t, "before", id, nil)
+	must(t, r.redis.ConfigSet(ctx, "maxmemory", "1").Err())
+	if !r.revoke(t, id) {
+		t.Error("not confirmed, though Redis can delete")
+	}
+	if err := r.redis.Get(ctx, "conn:"+id.String()).Err(); !errors.Is(err, redis.Nil) {
+		t.Errorf("Redis still has the key: %v", err)
+	}
+	r.check(t, "after", id, store.ErrNotFound)
+}
+
+// TestRedisThatHangsIsNotWaitedForByEveryRequest counts who tries.
+func TestRedisThatHangsIsNotWaitedForByEveryRequest(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer listener.Close()
+	var tried atomic.Int64
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			tried.Add(1)
+			defer conn.Close() // and never a word
+		}
+	}()
+	begun := time.Now()
+	r := newReplicaAt(t, storetest.OpenURL(t), "redis://"+listener.Addr().String(), func() time.Time { return begun })
+	id := r.connect(t, time.Hour)
+	r.check(t, "first", id, nil)
+	first := tried.Load()
+	if first == 0 {
+		t.Fatal("Redis was not tried at all")
+	}
+	for range 20 {
+		r.check(t, "while Redis is left alone", id, nil)
+	}
+	if got := tried.Load() - first; got != 0 {
+		t.Errorf("20 requests in the same instant tried Redis %d times", got)
 	}
 }
 

@@ -1,0 +1,89 @@
+package authz
+
+import (
+	"net/url"
+	"testing"
+)
+
+// TestLoopbackPortsAreFreeAndNothingElseIs is RFC 8252 §7.3, by row.
+func TestLoopbackPortsAreFreeAndNothingElseIs(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		registered, requested string
+		want                  bool
+	}{
+		{"http://localhost/callback", "http://localhost:58135/callback", true},
+		{"http://localhost:1/callback", "http://localhost:2/callback", true},
+		{"http://localhost:1/callback", "http://localhost/callback", true},
+		{"http://127.0.0.1/", "http://127.0.0.1:33418/", true},
+		{"http://[::1]/cb", "http://[::1]:9/cb", true},
+		{"http://127.0.0.1/cb?a=1", "http://127.0.0.1:9/cb?a=1", true},
+		{"http://localhost/callback", "http://localhost:9/other", false},
+		{"http://localhost/callback", "http://localhost:9/callback/", false},
+		{"http://localhost/callback", "http://localhost:9/callback?x=1", false},
+		{"http://localhost/callback", "http://localhost:9/callback#x", false},
+		{"http://localhost/callback", "http://127.0.0.1:9/callback", false},
+		{"http://127.0.0.1/cb", "http://localhost:9/cb", false},
+		{"http://localhost/callback", "https://localhost:9/callback", false},
+		{"https://localhost/callback", "http://localhost:9/callback", false},
+		{"https://localhost/callback", "https://localhost:9/callback", false},
+		{"http://localhost/callback", "http://user:pw@localhost:9/callback", false},
+		{"http://localhost/callback", "http://localhost:9@evil.example/callback", false},
+		{"http://localhost/callback", "http://localhost.evil.example:9/callback", false},
+		{"http://localhost/callback", "HTTP://localhost:9/callback", false},
+		{"http://localhost/callback", "http://LOCALHOST:9/callback", false},
+		{"https://a.example/cb", "https://a.example:444/cb", false},
+		{"https://a.example/cb", "https://a.example/cb", true},
+		{"cursor://x/cb", "cursor://x/cb", true},
+		{"cursor://x/cb", "cursor://x:1/cb", false},
+	}
+	for _, tt := range tests {
+		if got := matchRedirectURI([]string{"https://first.example/", tt.registered}, tt.requested); got != tt.want {
+			t.Errorf("registered %s, requested %s: %v, want %v", tt.registered, tt.requested, got, tt.want)
+		}
+	}
+}
+
+func TestParametersAreAddedToTheQueryThatIsThere(t *testing.T) {
+	t.Parallel()
+	parameters := url.Values{"code": {"a b"}, "state": {"x&y"}}
+	for uri, want := range map[string]string{
+		"https://a.example/cb":     "https://a.example/cb?code=a+b&state=x%26y",
+		"https://a.example/cb?q=1": "https://a.example/cb?q=1&code=a+b&state=x%26y",
+		"https://a.example/cb?":    "https://a.example/cb?code=a+b&state=x%26y",
+		"com.example.app:/cb":      "com.example.app:/cb?code=a+b&state=x%26y",
+	} {
+		if got := withParameters(uri, parameters); got != want {
+			t.Errorf("%s: %s, want %s", uri, got, want)
+		}
+	}
+}
+
+// FuzzMatchRedirectURI: whatever matches is what was registered, but for a
+// loopback port.
+func FuzzMatchRedirectURI(f *testing.F) {
+	for _, seed := range []string{
+		"http://localhost:1/callback", "https://a.example/cb", "http://user@localhost/callback", "javascript:alert(1)",
+		"http://[::1]:1/callback", "http://localhost:1:2/callback", "http://localhost\\@evil.example/callback", "http://local%68ost/callback",
+	} {
+		f.Add(seed)
+	}
+	registered := []string{"http://localhost/callback", "http://[::1]:8/callback", "https://a.example/cb", "cursor://x/cb"}
+	f.Fuzz(func(t *testing.T, requested string) {
+		if !matchRedirectURI(registered, requested) {
+			return
+		}
+		u, err := url.Parse(requested)
+		if err != nil {
+			t.Fatalf("%q matches and does not parse", requested)
+		}
+		switch u.Scheme + "://" + u.Hostname() + u.Path {
+		case "http://localhost/callback", "http://::1/callback", "https://a.example/cb", "cursor://x/cb":
+		default:
+			t.Errorf("%q matches", requested)
+		}
+		if u.User != nil || u.Fragment != "" || u.RawQuery != "" {
+			t.Errorf("%q matches with more than a port", requested)
+		}
+	})
+}
