@@ -8,6 +8,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/visible"
 )
 
 // codeServerError is the code of a tool error that is a fault of ours.
@@ -46,7 +47,7 @@ func (s *Server) toolError(ctx context.Context, t *tool, arguments json.RawMessa
 func (e *toolError) result() *mcp.CallToolResult {
 	return &mcp.CallToolResult{
 		Meta:    mcp.Meta{"scaling.cloud/error": e},
-		Content: []mcp.Content{&mcp.TextContent{Text: e.Code + ": " + visible(e.Message)}},
+		Content: []mcp.Content{&mcp.TextContent{Text: e.Code + ": " + visible.Text(e.Message)}},
 		IsError: true,
 	}
 }

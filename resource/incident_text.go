@@ -3,6 +3,8 @@ package resource
 import (
 	"strings"
 	"time"
+
+	"scaling.cloud/mcp/visible"
 )
 
 // The fields that hold what strangers wrote, as paths into structuredContent.
@@ -61,7 +63,7 @@ func (o *listIncidentsOutput) writeText(t *transcript) {
 
 // writeLine writes the incident on one line, within the fence.
 func (i *incidentJSON) writeLine(t *transcript) {
-	t.linef("#%d %s, %s: %s | %s", i.SequentialID, i.Severity, i.Status, oneLine(i.Title), strings.Join(i.facts(), "; "))
+	t.linef("#%d %s, %s: %s | %s", i.SequentialID, i.Severity, i.Status, visible.Line(i.Title), strings.Join(i.facts(), "; "))
 }
 
 // facts are what is to say about an incident besides its title.
@@ -79,7 +81,7 @@ func (i *incidentJSON) facts() []string {
 	if len(i.AffectedComponents) > 0 {
 		components := make([]string, len(i.AffectedComponents))
 		for n, c := range i.AffectedComponents {
-			components[n] = oneLine(c.Name)
+			components[n] = visible.Line(c.Name)
 		}
 		facts = append(facts, "affects "+strings.Join(components, ", "))
 	}
@@ -96,7 +98,7 @@ func (o *getIncidentOutput) writeText(t *transcript) {
 		t.linef("The next page goes out at %s.", clock(*e.NextPageAt))
 	}
 	t.fence()
-	t.linef("Title: %s", oneLine(i.Title))
+	t.linef("Title: %s", visible.Line(i.Title))
 	for _, fact := range i.facts() {
 		t.linef("%s", fact)
 	}
@@ -146,7 +148,7 @@ func (p *personJSON) label() string {
 	if p.Name == "" {
 		return p.ID
 	}
-	return oneLine(p.Name)
+	return visible.Line(p.Name)
 }
 
 func (a *actorJSON) label() string {
@@ -154,7 +156,7 @@ func (a *actorJSON) label() string {
 	if a.Via == nil {
 		return name
 	}
-	return name + " via " + oneLine(*a.Via)
+	return name + " via " + visible.Line(*a.Via)
 }
 
 func clock(t time.Time) string { return t.Format(time.RFC3339) }

@@ -4,7 +4,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
-	"unicode"
+
+	"scaling.cloud/mcp/visible"
 )
 
 // untrustedKey is the _meta key that names the fields of structuredContent
@@ -34,7 +35,7 @@ func (t *transcript) fence() {
 // unfence ends it.
 func (t *transcript) unfence() { fmt.Fprintf(t, "</%s>\n", t.marker) }
 
-// linef writes one line. Untrusted arguments must have gone through oneLine.
+// linef writes one line. Untrusted arguments must have gone through visible.Line.
 func (t *transcript) linef(format string, args ...any) {
 	fmt.Fprintf(t, format+"\n", args...)
 }
@@ -43,7 +44,7 @@ func (t *transcript) linef(format string, args ...any) {
 // that none of them looks like a line of ours. It stops where the text is full.
 func (t *transcript) paragraph(text string) {
 	for line := range strings.Lines(text) {
-		line = oneLine(strings.TrimRight(line, "\r\n"))
+		line = visible.Line(strings.TrimRight(line, "\r\n"))
 		for n := range line {
 			if t.Len()+n > textBudget-closing {
 				line, t.cut = line[:n], true
@@ -55,46 +56,4 @@ func (t *transcript) paragraph(text string) {
 			return
 		}
 	}
-}
-
-// oneLine returns text with everything escaped that a reader would not see, and
-// line breaks too.
-func oneLine(text string) string {
-	if !strings.ContainsFunc(text, hidden) {
-		return text
-	}
-	var b strings.Builder
-	previous := rune(0)
-	for _, r := range text {
-		// The emoji form of a symbol, as in a warning sign, hides nothing.
-		emoji := r == '\uFE0F' && unicode.Is(unicode.So, previous)
-		if hidden(r) && !emoji {
-			fmt.Fprintf(&b, `\u{%x}`, r)
-		} else {
-			b.WriteRune(r)
-		}
-		previous = r
-	}
-	return b.String()
-}
-
-// visible is oneLine for text that may have several lines.
-func visible(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = oneLine(line)
-	}
-	return strings.Join(lines, "\n")
-}
-
-// hidden reports whether r shows nothing, or changes how other characters show:
-// controls, zero-width and bidirectional formatting, tag characters, variation
-// selectors, fillers, private use, unassigned.
-func hidden(r rune) bool {
-	if r < 0x7f {
-		return r < ' '
-	}
-	return !unicode.IsGraphic(r) ||
-		unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) ||
-		r == '\u2800' // a Braille pattern without dots
 }

@@ -13,12 +13,18 @@ import (
 // are shown without its answer.
 const membershipPatience = 3 * time.Second
 
-// administered returns the organizations that a person administers now. An
-// error means that it is not known.
-func (s *Server) administered(ctx context.Context, userID string) ([]store.Organization, error) {
+// memberOf returns the organizations that a person belongs to now. An error
+// means that it is not known.
+func (s *Server) memberOf(ctx context.Context, userID string) ([]store.Membership, error) {
 	ctx, cancel := context.WithTimeout(ctx, membershipPatience)
 	defer cancel()
-	memberships, err := s.memberships.Memberships(ctx, userID)
+	return s.memberships.Memberships(ctx, userID)
+}
+
+// administered returns those of them that a person administers now. An error
+// means that it is not known.
+func (s *Server) administered(ctx context.Context, userID string) ([]store.Organization, error) {
+	memberships, err := s.memberOf(ctx, userID)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func TestSignedOutPersonIsSentToSignInAndBack(t *testing.T) {
 		{http.MethodGet, connectionPath(id), connectionPath(id)},
 		{http.MethodPost, connectionPath(id) + "/revoke", connectionPath(id)}, // a form cannot be opened
 		{http.MethodGet, "/settings/connect", "/settings/connect"},
+		{http.MethodGet, "/incidents/" + id.String(), "/incidents/" + id.String()},
 	} {
 		p := d.do("", httptest.NewRequest(test.method, test.target, nil))
 		expectStatus(t, p, http.StatusSeeOther)
@@ -46,6 +47,7 @@ func TestEveryPageIsStrict(t *testing.T) {
 	live := d.connect(alice, acme)
 	over := d.connect(alice, acme, revoked(store.RevokedByUser, alice))
 	d.connect(bob, acme, named(`<script>alert(1)</script>`))
+	broken := d.incident(store.NewIncident{OrgID: acme.ID, Title: `<script>alert(1)</script>`, Description: `<iframe>`})
 	for target, status := range map[string]int{
 		"/":                                 http.StatusOK,
 		"/settings/connections":             http.StatusOK,
@@ -59,6 +61,8 @@ func TestEveryPageIsStrict(t *testing.T) {
 		"/assets/0/nothing.css":             http.StatusNotFound,
 		connectionPath(live) + "/revoke":    http.StatusNotFound, // only posted to
 		"/settings/connections?org=nothing": http.StatusNotFound,
+		incidentPath(broken):                http.StatusOK,
+		"/incidents/1":                      http.StatusNotFound,
 	} {
 		p := d.get(alice, target)
 		if p.status != status {

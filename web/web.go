@@ -1,6 +1,7 @@
-// Package web is the dashboard: the landing page and Settings, where a person
-// sees every client that is connected in their name and ends it, and where an
-// administrator does so for everybody in the organization.
+// Package web is the dashboard: the landing page; Settings, where a person sees
+// every client that is connected in their name and ends it, and where an
+// administrator does so for everybody in the organization; and the page of an
+// incident, where the links in tool results lead.
 //
 // It does not know who the person is, which organizations Clerk says they are
 // in, or how replicas hear of a revocation: Sessions, Memberships and
@@ -28,7 +29,7 @@ type Sessions interface {
 // Memberships knows which organizations a person is in, and as what.
 type Memberships interface {
 	// Memberships returns what Clerk says, at most a minute old. An error means
-	// that Clerk cannot be asked: the person then administers nothing.
+	// that Clerk cannot be asked: the person then sees no organization's pages.
 	Memberships(ctx context.Context, userID string) ([]store.Membership, error)
 }
 
@@ -67,13 +68,14 @@ func New(c Config) *Server {
 	return &Server{c.PublicURL, c.Store, c.Sessions, c.Memberships, c.Revocations, c.Log, c.Now}
 }
 
-// Mount adds everything below /settings and /assets to mux. The landing page
+// Mount adds everything below /settings, /incidents and /assets to mux. The landing page
 // shares its path with the MCP endpoint, which hands over to Landing.
 func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /settings/connections", s.signedIn(s.connections))
 	mux.Handle("GET /settings/connections/{id}", s.signedIn(s.connection))
 	mux.Handle("POST /settings/connections/{id}/revoke", s.form(s.signedIn(s.revoke)))
 	mux.Handle("GET /settings/connect", s.signedIn(s.connect))
+	mux.Handle("GET /incidents/{id}", s.signedIn(s.incident))
 	for _, path := range []string{"GET /settings", "GET /settings/{$}"} {
 		mux.Handle(path, http.RedirectHandler("/settings/connections", http.StatusSeeOther))
 	}

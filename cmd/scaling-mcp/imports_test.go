@@ -26,8 +26,8 @@ const module = "scaling.cloud/mcp"
 // package outside all of them may import nothing of ours. The faces (web, authz,
 // resource) never import one another: what one needs of another is an interface
 // that it declares itself, satisfied in cmd. They share leaves alone: resource
-// verifies the access token that authz signs, and authz's pages are drawn with
-// the dashboard's components.
+// verifies the access token that authz signs, authz's pages are drawn with the
+// dashboard's components, and resource and web show strangers' text by one rule.
 var arrows = map[string][]string{
 	"cmd": {
 		"web", "web/ui",
@@ -35,9 +35,9 @@ var arrows = map[string][]string{
 		"resource", "resource/oncall",
 		"store", "store/volatile", "store/pgdev", "migrations",
 	},
-	"web":            {"web/ui", "store", "store/volatile"},
+	"web":            {"web/ui", "store", "store/volatile", "visible"},
 	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile"},
-	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile"},
+	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "visible"},
 	"store":          {},
 	"store/volatile": {"store"},
 	"migrations":     {},
@@ -48,6 +48,7 @@ var arrows = map[string][]string{
 	"authz/clerk/clerkdev": {"store"},
 	"resource/oncall":      {"store"},
 	"store/pgdev":          {"store"},
+	"visible":              {},
 
 	"store/storetest": {"store", "store/pgdev", "migrations"},
 }
@@ -106,6 +107,8 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"web/ui/button.go", module + "/store/volatile", false},
 		{"web/ui/button.go", module + "/web", false},
 		{"resource/bearer.go", module + "/web/ui", false},
+		{"resource/untrusted.go", module + "/visible", true},
+		{"visible/visible.go", module + "/store", false},
 		{"store/connection.go", module + "/authz/accesstoken", false},
 		{"store/connection.go", module + "/store/pgdev", false},
 		{"store/volatile/liveness.go", module + "/store", true},

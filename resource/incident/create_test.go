@@ -108,8 +108,8 @@ func TestACreatedIncidentIsWhatWasAskedFor(t *testing.T) {
 	if got.CreatedBy.Person != person("ann") || got.CreatedBy.Via == nil || *got.CreatedBy.Via != "Claude" {
 		t.Errorf("created by: got %v, want ann via Claude", got.CreatedBy)
 	}
-	if url := w.URL(got); url != "https://mcp.example/incidents/1" {
-		t.Errorf("url: got %s", url)
+	if url, want := w.URL(got), "https://mcp.example/incidents/"+got.ID.String(); url != want {
+		t.Errorf("url: got %s, want %s", url, want)
 	}
 
 	dashboard := ann

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -49,9 +48,11 @@ type Actor struct {
 	ConnectionID uuid.UUID
 }
 
-// URL is where a person finds an incident.
+// URL is where a member of its organization finds an incident. It goes by id:
+// whoever follows it may belong to several organizations, each with an incident
+// of that number.
 func (s *Service) URL(i *store.Incident) string {
-	return s.config.PublicURL + "/incidents/" + strconv.Itoa(i.SequentialID)
+	return s.config.PublicURL + "/incidents/" + i.ID.String()
 }
 
 // Details is one incident with its history.
