@@ -428,7 +428,7 @@ func TestClientNamesCannotDisguiseThemselves(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	body, err := json.Marshal(map[string]any{
-		"client_name":   "Cla\u200bude\u202e <b>Desk</b>\n\ntop\u2066 Ｃ" + strings.Repeat("x", 100),
+		"client_name":   "Cla\u200bu\u1160de\u202e\u2800 <b>Desk</b>\u3164\n\ntop\u2066 Ｃ" + strings.Repeat("x", 100),
 		"redirect_uris": []string{"https://evil.example/cb"}, "token_endpoint_auth_method": "none",
 	})
 	if err != nil {
@@ -438,7 +438,7 @@ func TestClientNamesCannotDisguiseThemselves(t *testing.T) {
 	c := &oauthClient{s: s, id: id, redirectURI: "https://evil.example/cb", verifier: strings.Repeat("v", 43)}
 	page, _ := c.consentPage(c.request())
 	text := page.page(t).Find("body").Text()
-	if strings.ContainsAny(text, "\u200b\u202e\u2066") {
+	if strings.ContainsAny(text, "\u200b\u202e\u2066\u1160\u3164\u2800") {
 		t.Error("invisible characters are on the page")
 	}
 	if !strings.Contains(text, "Claude <b>Desk</b> top C") || strings.Contains(text, strings.Repeat("x", 65)) {

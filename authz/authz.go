@@ -14,6 +14,7 @@ import (
 
 	"scaling.cloud/mcp/authz/cookie"
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/web/ui"
 )
 
 // Sessions tells who is signed in.
@@ -91,5 +92,5 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("POST /oauth/authorize", s.page(s.authorize))
 	mux.Handle("GET /oauth/consent", s.page(s.showConsent))
 	// Consent is what a cookie authenticates: only our own page may post it.
-	mux.Handle("POST /oauth/consent", http.NewCrossOriginProtection().Handler(s.page(s.decideConsent)))
+	mux.Handle("POST /oauth/consent", ui.SameOrigin(s.page(s.decideConsent)))
 }

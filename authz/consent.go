@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
@@ -214,7 +215,9 @@ func formActionSource(redirectURI string) string {
 	if err != nil {
 		return "'none'" // not reached: the URI was checked
 	}
-	if u.Scheme == "http" || u.Scheme == "https" {
+	// A host source cannot name an IPv6 address (CSP Level 3 §2.3.1): then, too,
+	// it is the whole scheme.
+	if (u.Scheme == "http" || u.Scheme == "https") && !strings.HasPrefix(u.Host, "[") {
 		return u.Scheme + "://" + u.Host
 	}
 	return u.Scheme + ":"

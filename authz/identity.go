@@ -3,12 +3,12 @@ package authz
 import (
 	"slices"
 	"strings"
-	"unicode"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/visible"
 	"scaling.cloud/mcp/web/ui"
 )
 
@@ -77,20 +77,10 @@ const maxNameShown = 64
 const unnamed = "An unnamed client"
 
 // displayName returns a client's name in a form that cannot pretend to be
-// another by characters that nobody sees: compatibility forms are resolved,
-// control, format, private-use and unassigned characters dropped, runs of white
-// space made one space.
+// another by characters that nobody sees: compatibility forms are resolved and
+// invisible characters dropped.
 func displayName(name string) string {
-	visible := strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.In(r, unicode.C) || !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, norm.NFKC.String(name))
-	name = strings.Join(strings.Fields(visible), " ")
+	name = visible.Only(norm.NFKC.String(name))
 	if runes := []rune(name); len(runes) > maxNameShown {
 		name = strings.TrimSpace(string(runes[:maxNameShown])) + "…"
 	}

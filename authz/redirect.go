@@ -36,6 +36,11 @@ func checkRedirectURI(raw string) (problem string) {
 	if u.User != nil {
 		return "carries user information"
 	}
+	// net/url lets a host have what a Content-Security-Policy would take for the
+	// end of a source: the consent page names the host in one.
+	if strings.ContainsAny(u.Host, ";,'*") {
+		return "has a host that is neither a name nor an address"
+	}
 	switch {
 	case u.Scheme == "https":
 		if u.Hostname() == "" {

@@ -65,8 +65,9 @@ type ListedConnection struct {
 	Ending bool
 }
 
-// RevokedShownFor is how long a revoked connection stays on the page.
-const RevokedShownFor = 90 * 24 * time.Hour
+// EndedShownFor is how long a connection stays on the page after it was revoked
+// or has expired.
+const EndedShownFor = 90 * 24 * time.Hour
 
 // LivenessTTL bounds how long any cache may believe that a connection lives
 // (design §8). A revocation that reached no cache is complete after it.
@@ -84,7 +85,7 @@ const listedConnection = `
 	JOIN organizations o ON o.id = c.org_id
 	JOIN users u ON u.id = c.user_id
 	LEFT JOIN users r ON r.id = c.revoked_by
-	WHERE c.connected_at IS NOT NULL AND (c.revoked_at IS NULL OR c.revoked_at > $1::timestamptz - interval '90 days')`
+	WHERE c.connected_at IS NOT NULL AND COALESCE(c.revoked_at, c.expires_at) > $1::timestamptz - interval '90 days' `
 
 // ConnectionsOfUser returns a person's connections in all organizations, the
 // live ones first, then the newest first.

@@ -255,7 +255,7 @@ func TestRevocationIsAnnouncedAndQueuedUntilConfirmed(t *testing.T) {
 	}
 }
 
-func TestRevokedConnectionsAreShownForNinetyDays(t *testing.T) {
+func TestEndedConnectionsAreShownForNinetyDays(t *testing.T) {
 	t.Parallel()
 	s := world(t)
 	ctx := t.Context()
@@ -272,11 +272,17 @@ func TestRevokedConnectionsAreShownForNinetyDays(t *testing.T) {
 		}
 		return ids
 	}
-	if diff := cmp.Diff([]uuid.UUID{live.ID, ended.ID}, ids(now.Add(store.RevokedShownFor-time.Second))); diff != "" {
+	if diff := cmp.Diff([]uuid.UUID{live.ID, ended.ID}, ids(now.Add(store.EndedShownFor-time.Second))); diff != "" {
 		t.Errorf("before 90 days (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]uuid.UUID{live.ID}, ids(now.Add(store.RevokedShownFor))); diff != "" {
+	if diff := cmp.Diff([]uuid.UUID{live.ID}, ids(now.Add(store.EndedShownFor))); diff != "" {
 		t.Errorf("after 90 days (-want +got):\n%s", diff)
+	}
+	if got := ids(live.ExpiresAt.Add(store.EndedShownFor - time.Second)); len(got) != 1 {
+		t.Errorf("before 90 days since it expired %d are listed, want 1", len(got))
+	}
+	if got := ids(live.ExpiresAt.Add(store.EndedShownFor)); len(got) != 0 {
+		t.Errorf("90 days after it expired %d are listed, want none", len(got))
 	}
 }
 

@@ -58,9 +58,7 @@ func (u *Usage) Run(ctx context.Context) error {
 func (u *Usage) flush(ctx context.Context) {
 	u.mu.Lock()
 	used := u.used
-	if len(used) > 0 {
-		u.used = map[uuid.UUID]time.Time{}
-	}
+	u.used = map[uuid.UUID]time.Time{}
 	u.mu.Unlock()
 	if len(used) == 0 {
 		return

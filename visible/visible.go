@@ -22,6 +22,20 @@ func Text(text string) string {
 	return escape(strings.ReplaceAll(text, "\r\n", "\n"), "\t\n")
 }
 
+// Only returns text on one line, without what Line would write out and with one
+// space for any white space: for a name, which is better short than exact.
+func Only(text string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case hidden(r):
+			return -1
+		}
+		return r
+	}, text)), " ")
+}
+
 func escape(text, kept string) string {
 	if !strings.ContainsFunc(text, hidden) {
 		return text

@@ -46,3 +46,17 @@ func TestTextKeepsItsLines(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyLeavesWhatIsSeenOnOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"Claude":                               "Claude",
+		"  Claude\n\tDesktop\u3000 ":           "Claude Desktop",
+		"Cla\u200bu\u1160de\u202e\u3164\ufe0f": "Claude",
+		"\u2800\u200b\x00":                     "",
+		"<b>Ä</b>":                             "<b>Ä</b>",
+	} {
+		if got := visible.Only(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}

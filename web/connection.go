@@ -74,6 +74,14 @@ func (s *Server) visibleConnection(r *http.Request, userID string) (c *store.Lis
 	if err != nil || id.String() != r.PathValue("id") {
 		return nil, false, store.ErrNotFound
 	}
+	fromOrg = r.FormValue("view") == "organization"
+	if !fromOrg {
+		// One's own needs no role: Clerk is not asked, and cannot keep it.
+		c, err = s.store.ConnectionVisibleTo(r.Context(), id, userID, nil, s.now())
+		if !errors.Is(err, store.ErrNotFound) {
+			return c, false, err
+		}
+	}
 	administered, rolesErr := s.administered(r.Context(), userID)
 	adminOf := ids(administered)
 	c, err = s.store.ConnectionVisibleTo(r.Context(), id, userID, adminOf, s.now())
@@ -83,7 +91,7 @@ func (s *Server) visibleConnection(r *http.Request, userID string) (c *store.Lis
 	if err != nil {
 		return nil, false, err
 	}
-	return c, r.FormValue("view") == "organization" && slices.Contains(adminOf, c.OrgID), nil
+	return c, fromOrg && slices.Contains(adminOf, c.OrgID), nil
 }
 
 func (v connectionView) mine() bool { return v.conn.UserID == v.viewer }

@@ -191,3 +191,30 @@ func TestAnotherSiteCannotRevoke(t *testing.T) {
 		}
 	}
 }
+
+// TestOnesOwnDoesNotWaitForClerk: a Clerk that hangs must not keep a person from
+// ending what is theirs.
+func TestOnesOwnDoesNotWaitForClerk(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	id := d.connect(bob, acme)
+	expectStatus(t, d.get(bob, connectionPath(id)), http.StatusOK)
+	expectStatus(t, d.post(bob, connectionPath(id)+"/revoke", url.Values{}), http.StatusSeeOther)
+	if !d.isRevoked(id) {
+		t.Error("it was not revoked")
+	}
+	if d.asked != 0 {
+		t.Errorf("Clerk was asked %d times", d.asked)
+	}
+}
+
+func TestFormThatIsTooLargeChangesNothing(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	id := d.connect(bob, acme)
+	p := d.post(bob, connectionPath(id)+"/revoke", url.Values{"x": {strings.Repeat("x", 70<<10)}})
+	expectStatus(t, p, http.StatusBadRequest)
+	if d.isRevoked(id) {
+		t.Error("it was revoked")
+	}
+}

@@ -242,8 +242,8 @@ func TestRevokedConnectionIsShownFor90Days(t *testing.T) {
 			c.RevokedAt = &at
 		}
 	}
-	shown := d.connect(alice, acme, at(store.RevokedShownFor-time.Hour))
-	gone := d.connect(alice, acme, at(store.RevokedShownFor+time.Hour))
+	shown := d.connect(alice, acme, at(store.EndedShownFor-time.Hour))
+	gone := d.connect(alice, acme, at(store.EndedShownFor+time.Hour))
 	p := d.get(alice, "/settings/connections")
 	if diff := cmp.Diff([]string{shown.String()}, p.connections("#ended")); diff != "" {
 		t.Errorf("ended (-want +got):\n%s", diff)

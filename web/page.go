@@ -92,16 +92,17 @@ func returnTo(r *http.Request) string {
 // maxForm is far more than any form of ours holds.
 const maxForm = 64 << 10
 
-// form adapts a handler that a form of ours is posted to. It refuses what
-// another site makes a browser send: the cookie alone does not show that the
-// person meant it.
+// form adapts a handler that a form of ours is posted to.
 func (s *Server) form(h http.Handler) http.Handler {
-	guard := http.NewCrossOriginProtection()
-	guard.SetDenyHandler(s.page(func(http.ResponseWriter, *http.Request) error {
-		return &failure{status: http.StatusForbidden, title: "That was not sent from here",
-			message: "Another site tried to do this in your name. Nothing was changed."}
+	return ui.SameOrigin(s.page(func(w http.ResponseWriter, r *http.Request) error {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			return &failure{status: http.StatusBadRequest, title: "That form cannot be read",
+				message: "Nothing was changed. Please go back and try it again."}
+		}
+		h.ServeHTTP(w, r)
+		return nil
 	}))
-	return guard.Handler(http.MaxBytesHandler(h, maxForm))
 }
 
 // render writes a page, or returns an error and has written nothing.

@@ -55,6 +55,7 @@ type dashboard struct {
 	handler   http.Handler
 	roles     map[string][]store.Membership
 	clerkAway bool // nobody's roles can be read
+	asked     int  // how often they were asked for
 	redisAway bool // no revocation is confirmed
 	published []*store.Revocation
 	log       strings.Builder
@@ -90,6 +91,7 @@ func open(t *testing.T) *dashboard {
 			return &store.Session{UserID: user.ID, Name: user.Name, Email: user.Email}, nil
 		}),
 		Memberships: membershipsFunc(func(_ context.Context, userID string) ([]store.Membership, error) {
+			d.asked++
 			if d.clerkAway {
 				return nil, errors.New("clerk: 503")
 			}

@@ -19,6 +19,7 @@ import (
 	"scaling.cloud/mcp/authz/cookie"
 	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/web/ui"
 )
 
 // Config is what a Service is made of. Log, Now and HTTPClient may be nil, the
@@ -72,7 +73,7 @@ func New(c Config) *Service {
 func (s *Service) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /sign-in", s.page(s.begin))
 	mux.Handle("GET /sign-in/callback", s.page(s.callback))
-	mux.Handle("POST /sign-out", http.NewCrossOriginProtection().Handler(s.page(s.signOut)))
+	mux.Handle("POST /sign-out", ui.SameOrigin(s.page(s.signOut)))
 }
 
 // Session returns the session of the browser that sent r, or store.ErrNotFound
