@@ -25,7 +25,7 @@ type settings struct {
 	PublicURL string `env:"SCALING_PUBLIC_URL" placeholder:"URL" help:"Origin that clients and browsers use, and the OAuth issuer, such as https://mcp.scaling.cloud. Never taken from a Host header."`
 	Listen    string `env:"SCALING_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on (default :8080; dev: 127.0.0.1:8080)."`
 
-	DatabaseURL secret `env:"SCALING_DATABASE_URL" placeholder:"URL" help:"PostgreSQL (dev: a private one)."`
+	DatabaseURL secret `env:"SCALING_DATABASE_URL" placeholder:"URL" help:"PostgreSQL; ?pool_max_conns=N is how many connections a replica may hold, 20 by default (dev: a private one)."`
 	RedisURL    secret `env:"SCALING_REDIS_URL" placeholder:"URL" help:"Redis: redis://host, rediss://host, several with ?addr=host for a cluster, or with ?master_name=name for Sentinel (dev: in process)."`
 
 	MasterKey         secret `env:"SCALING_MASTER_KEY" placeholder:"BASE64" help:"32 bytes in base64 that seal the signing keys in the database; make one with: openssl rand -base64 32 (dev: kept in --data)."`

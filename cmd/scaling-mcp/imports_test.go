@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 		"store", "store/volatile", "store/pgdev", "migrations",
 	},
 	"web":            {"web/ui", "store", "store/volatile", "visible"},
-	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile"},
+	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile", "visible"},
 	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "visible"},
 	"store":          {},
 	"store/volatile": {"store"},

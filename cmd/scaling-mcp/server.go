@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -88,7 +89,7 @@ const shutdownGrace = 10 * time.Second
 // requests are answered.
 func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Logger, started func()) error {
 	defer listener.Close()
-	pool, err := pgxpool.New(ctx, string(c.DatabaseURL))
+	pool, err := openPool(ctx, string(c.DatabaseURL))
 	if err != nil {
 		return fmt.Errorf("SCALING_DATABASE_URL: %w", err)
 	}
@@ -145,6 +146,22 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	})
 	log.Info("listening", "address", listener.Addr().String(), "public_url", c.PublicURL, "version", version())
 	return g.Wait()
+}
+
+// poolSize is how many connections to Postgres a replica may hold. pgx's own
+// default, four on a small machine, lets a handful of slow transactions stop all
+// others. The URL may say otherwise (pool_max_conns).
+const poolSize = 20
+
+func openPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(databaseURL, "pool_max_conns") {
+		config.MaxConns = poolSize
+	}
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // listen takes an address, or says in one sentence why it cannot.
