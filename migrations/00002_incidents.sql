@@ -109,6 +109,7 @@ CREATE TABLE escalation_layers (
     CONSTRAINT escalation_layers_position_unique UNIQUE (org_id, policy_id, position) DEFERRABLE,
     CONSTRAINT escalation_layers_position CHECK (position >= 1),
     CONSTRAINT escalation_layers_ack_timeout CHECK (ack_timeout_minutes BETWEEN 1 AND 10080),
+    -- Of a layer that pages a schedule the cardinality is NULL, which passes a CHECK.
     CONSTRAINT escalation_layers_target CHECK ((schedule_id IS NULL) <> (user_ids IS NULL) AND cardinality(user_ids) > 0)
 );
 CREATE INDEX escalation_layers_schedule_id ON escalation_layers (org_id, schedule_id) WHERE schedule_id IS NOT NULL;

@@ -26,6 +26,7 @@ type (
 	pageSize       int
 	incidentTitle  string
 	longText       string
+	componentIDs   []string
 	idempotencyKey string
 )
 
@@ -38,6 +39,7 @@ func wireSchemas() map[reflect.Type]*jsonschema.Schema {
 		reflect.TypeFor[pageSize]():       {Type: "integer", Minimum: new(1.0), Maximum: new(float64(incident.MaxLimit)), Default: mustMarshal(incident.DefaultLimit)},
 		reflect.TypeFor[incidentTitle]():  {Type: "string", MinLength: new(1), MaxLength: new(incident.MaxTitle)},
 		reflect.TypeFor[longText]():       {Type: "string", MaxLength: new(incident.MaxDescription)},
+		reflect.TypeFor[componentIDs]():   {Type: "array", Items: &jsonschema.Schema{Type: "string"}, MaxItems: new(incident.MaxComponents)},
 		reflect.TypeFor[idempotencyKey](): {Type: "string", MinLength: new(1), MaxLength: new(255), Pattern: "^[!-~]+$"},
 
 		reflect.TypeFor[store.Severity]():        enum(store.Severities()),
@@ -91,7 +93,9 @@ func withoutNullArrays(s *jsonschema.Schema) {
 func explain(schema *jsonschema.Schema, arguments json.RawMessage) *toolError {
 	e := &toolError{Code: incident.CodeInvalidArguments}
 	var given map[string]any
-	if err := json.Unmarshal(arguments, &given); err != nil && len(arguments) > 0 {
+	d := json.NewDecoder(bytes.NewReader(arguments))
+	d.UseNumber() // a number that no float64 can hold is one all the same
+	if err := d.Decode(&given); err != nil {
 		e.Message = "The arguments must be a JSON object."
 		return e
 	}
@@ -132,7 +136,8 @@ func explain(schema *jsonschema.Schema, arguments json.RawMessage) *toolError {
 func misfit(s *jsonschema.Schema, value any) string {
 	switch s.Type {
 	case "integer":
-		n, ok := value.(float64)
+		number, ok := value.(json.Number)
+		n, _ := number.Float64() // infinite where it is too large
 		switch {
 		case !ok || n != math.Trunc(n):
 			return "must be an integer"
@@ -159,6 +164,9 @@ func misfit(s *jsonschema.Schema, value any) string {
 		if !ok {
 			return "must be a list"
 		}
+		if s.MaxItems != nil && len(items) > *s.MaxItems {
+			return fmt.Sprintf("must have at most %d items", *s.MaxItems)
+		}
 		for _, item := range items {
 			if fault := misfit(s.Items, item); fault != "" {
 				return "has an item that " + fault
@@ -177,21 +185,24 @@ func names(values []any) []string {
 	return list
 }
 
-// withoutNulls returns the arguments of a call as the SDK takes them: an object,
-// without the members that are null. No arguments at all, which a client may say
-// by null, would make the SDK panic where the schema has defaults; and models
-// say null for an optional argument that they leave out.
-func withoutNulls(arguments json.RawMessage) json.RawMessage {
+// withoutBlanks returns the arguments of a call as the SDK takes them: an
+// object, without the members by which models leave an optional argument out:
+// those that are null, or an empty string. No arguments at all, which a client
+// may say by null, would make the SDK panic where the schema has defaults.
+func withoutBlanks(schema *jsonschema.Schema, arguments json.RawMessage) json.RawMessage {
 	if text := bytes.TrimSpace(arguments); len(text) == 0 || string(text) == "null" {
 		return json.RawMessage("{}")
 	}
-	if !bytes.Contains(arguments, []byte("null")) {
+	if !bytes.Contains(arguments, []byte("null")) && !bytes.Contains(arguments, []byte(`""`)) {
 		return arguments
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(arguments, &members); err != nil {
 		return arguments // not an object: the SDK says so
 	}
-	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	maps.DeleteFunc(members, func(name string, value json.RawMessage) bool {
+		optional := schema.Properties[name] != nil && !slices.Contains(schema.Required, name)
+		return string(value) == "null" || string(value) == `""` && optional
+	})
 	return mustMarshal(members)
 }

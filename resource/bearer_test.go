@@ -59,6 +59,8 @@ func TestEveryRouteByMethodAndToken(t *testing.T) {
 		{"/mcp", "DELETE", [3]int{401, 405, 401}},
 		{"/mcp", "PUT", [3]int{401, 405, 401}},
 		{"/mcp", "PATCH", [3]int{401, 405, 401}},
+		{"/mcp", "TRACE", [3]int{401, 405, 401}},
+		{"/mcp", "PROPFIND", [3]int{401, 405, 401}},
 		{"/mcp", "OPTIONS", [3]int{204, 204, 204}},
 		{"/", "POST", [3]int{401, 200, 401}},
 		{"/", "GET", [3]int{401, 405, 401}},
@@ -66,6 +68,7 @@ func TestEveryRouteByMethodAndToken(t *testing.T) {
 		{"/", "DELETE", [3]int{401, 405, 401}},
 		{"/", "PUT", [3]int{401, 405, 401}},
 		{"/", "PATCH", [3]int{401, 405, 401}},
+		{"/", "TRACE", [3]int{401, 405, 401}},
 		{"/", "OPTIONS", [3]int{204, 204, 204}},
 		{prm, "GET", [3]int{200, 200, 200}},
 		{prm, "HEAD", [3]int{200, 200, 200}},
@@ -99,7 +102,10 @@ func TestEveryRouteByMethodAndToken(t *testing.T) {
 			if a.StatusCode == http.StatusMethodNotAllowed && a.Header.Get("Allow") == "" {
 				t.Errorf("%s %s: 405 without Allow (RFC 9110 §15.5.6)", row.method, row.path)
 			}
-			if a.StatusCode >= 400 && strings.HasPrefix(row.path, "/mcp") && row.path == "/mcp" && row.method != "HEAD" && !json.Valid([]byte(a.body)) {
+			if endpoint := row.path == "/" || row.path == "/mcp"; endpoint && a.StatusCode == http.StatusMethodNotAllowed && a.Header.Get("Allow") != "POST, OPTIONS" {
+				t.Errorf("%s %s: Allow: got %q, want what works", row.method, row.path, a.Header.Get("Allow"))
+			}
+			if a.StatusCode >= 400 && row.path == "/mcp" && row.method != "HEAD" && !json.Valid([]byte(a.body)) {
 				t.Errorf("%s %s: body is not JSON: %q", row.method, row.path, a.body)
 			}
 		}
@@ -219,6 +225,18 @@ func TestLivenessIsAskedOncePerRequest(t *testing.T) {
 	}
 	if !slices.Equal(f.used, []uuid.UUID{claims().ConnectionID}) {
 		t.Errorf("usage: got %v, want the connection once", f.used)
+	}
+	methods := 0
+	for _, note := range f.notes {
+		switch note.Key {
+		case "rpc_method":
+			methods++
+		case "method":
+			t.Errorf("a field of the log line is called like that of the HTTP method: %v", note)
+		}
+	}
+	if methods != 1 {
+		t.Errorf("rpc_method: noted %d times, want once", methods)
 	}
 	if f.noted("user") != "user_alice" || f.noted("org") != "org_acme" || f.noted("client") != "client_claude" {
 		t.Errorf("annotations: got %v", f.notes)

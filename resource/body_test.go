@@ -2,6 +2,7 @@ package resource_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"scaling.cloud/mcp/resource"
 )
 
 // rpcError returns the JSON-RPC error of an answer's body.
@@ -33,7 +37,7 @@ func rpcError(t *testing.T, body string) *jsonrpc.Error {
 // looksLikeGo finds what must not reach a client: the words of a decoder, a
 // stack, a type.
 func looksLikeGo(body string) bool {
-	for _, s := range []string{"json:", "unmarshal", "*mcp.", "mcp.", "goroutine", ".go:", "invalid character", "EOF", "runtime"} {
+	for _, s := range []string{"handling '", "context canceled", "json:", "unmarshal", "*mcp.", "mcp.", "goroutine", ".go:", "invalid character", "EOF", "runtime"} {
 		if strings.Contains(body, s) {
 			return true
 		}
@@ -74,11 +78,14 @@ func TestMalformedBodies(t *testing.T) {
 		{"an Accept without the event stream", http.Header{"Accept": {"application/json"}}, ping, 400, jsonrpc.CodeInvalidRequest},
 		{"an unknown method", nil, `{"jsonrpc":"2.0","id":7,"method":"nope"}`, 400, jsonrpc.CodeMethodNotFound},
 		{"a call without an id", nil, `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"get_incident"}}`, 400, jsonrpc.CodeInvalidRequest},
-		{"a call without params", nil, `{"jsonrpc":"2.0","id":7,"method":"tools/call"}`, 400, jsonrpc.CodeInvalidRequest},
+		{"a call without params", nil, `{"jsonrpc":"2.0","id":7,"method":"tools/call"}`, 400, jsonrpc.CodeInvalidParams},
 		{"an id of the wrong type", nil, `{"jsonrpc":"2.0","id":{},"method":"ping"}`, 400, jsonrpc.CodeInvalidRequest},
 		{"params that are a string", nil, call(`"x"`), 200, jsonrpc.CodeInvalidParams},
 		{"params that are a list", nil, call(`[1]`), 200, jsonrpc.CodeInvalidParams},
-		{"params that are null", nil, call(`null`), 200, jsonrpc.CodeInvalidRequest},
+		{"params that are null", nil, call(`null`), 200, jsonrpc.CodeInvalidParams},
+		{"a protocol version that is a number", nil, `{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":5}}`, 200, jsonrpc.CodeInvalidParams},
+		{"initialize without params", nil, `{"jsonrpc":"2.0","id":7,"method":"initialize","params":null}`, 200, jsonrpc.CodeInvalidParams},
+		{"initialize in a batch", nil, `[` + initialize + `,` + initialize + `]`, 400, jsonrpc.CodeInvalidRequest},
 		{"a tool name that is a number", nil, call(`{"name":5}`), 200, jsonrpc.CodeInvalidParams},
 		{"an unknown tool", nil, call(`{"name":"nope"}`), 200, jsonrpc.CodeInvalidParams},
 		{"no tool", nil, call(`{}`), 200, jsonrpc.CodeInvalidParams},
@@ -102,6 +109,65 @@ func TestMalformedBodies(t *testing.T) {
 			}
 			if e := rpcError(t, a.body); e.Code != row.code || e.Message == "" {
 				t.Errorf("error: got %d %q, want code %d", e.Code, e.Message, row.code)
+			}
+		})
+	}
+}
+
+const initialize = `{"jsonrpc":"2.0","id":7,"method":"initialize","params":{"protocolVersion":"2025-03-26","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`
+
+// TestACallThatItsBatchCancelsIsAnsweredInOurWords: the SDK would answer with
+// the code 0 and the words of Go.
+func TestACallThatItsBatchCancelsIsAnsweredInOurWords(t *testing.T) {
+	f := newFixture(t, nil, func(c *resource.Config) {
+		c.ClientName = func(ctx context.Context, _ uuid.UUID) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
+	})
+	a := f.do(t, "POST", "/mcp", f.bearer(t, everything...),
+		`[`+create+`,{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}]`)
+	var answers []struct{ Error *jsonrpc.Error }
+	if err := json.Unmarshal([]byte(a.body), &answers); err != nil || len(answers) != 1 || answers[0].Error == nil {
+		t.Fatalf("got %s, want one error", a.body)
+	}
+	if e := answers[0].Error; e.Code != jsonrpc.CodeInternalError || e.Message != "The call was cancelled." {
+		t.Errorf("got %d %q", e.Code, e.Message)
+	}
+	if strings.Contains(f.log.String(), "ERROR") {
+		t.Errorf("a cancelled call is logged as a fault of ours: %s", f.log)
+	}
+}
+
+// TestWhatAClientDoesWrongIsNoFaultOfOurs: nor does it leave the log line of the
+// request without an outcome.
+func TestWhatAClientDoesWrongIsNoFaultOfOurs(t *testing.T) {
+	initialized := `{"jsonrpc":"2.0","method":"notifications/initialized"}`
+	for _, row := range []struct {
+		name    string
+		header  http.Header
+		body    string
+		outcome string
+	}{
+		{"initialize twice", nil, `[` + initialize + `,` + initialize + `]`, "Send initialize by itself, not in a batch."},
+		{"initialized twice", nil, `[` + initialized + `,` + initialized + `,` + ping + `]`, "This notification was not expected."},
+		{"an unknown method", nil, `{"jsonrpc":"2.0","id":7,"method":"nope"}`, "There is no such method here."},
+		{"another content type", http.Header{"Content-Type": {"text/plain"}}, ping, "Content-Type must be 'application/json'"},
+		{"params of the wrong type", nil, `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":"x"}`, "rpc_error"},
+		{"headers that differ from the body", http.Header{"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"ping"}}, `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`, "rpc_error"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			f := newFixture(t, nil, nil)
+			header := f.bearer(t, everything...)
+			for name, values := range row.header {
+				header[name] = values
+			}
+			a := f.do(t, "POST", "/mcp", header, row.body)
+			if got := f.noted("outcome"); got != row.outcome {
+				t.Errorf("outcome: got %q, want %q; answer %s", got, row.outcome, a.body)
+			}
+			if strings.Contains(f.log.String(), "ERROR") {
+				t.Errorf("logged as a fault: %s", f.log)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,7 +22,8 @@ import (
 // checkScopes refuses a body that calls a tool which the connection may not
 // use, before any part of it runs: only here can the answer still be the 403
 // that makes a client ask for more (RFC 6750 §3.1). The decision that counts is
-// made once more on what the SDK executes, in guard.
+// made once more on what the SDK executes, in guard. A batch that is too long,
+// or begins a session, is refused here too.
 func (s *Server) checkScopes(claims *accesstoken.Claims, body []byte) error {
 	batch := isBatch(body)
 	if !batch && !s.catalog.mayForbid(claims, body) {
@@ -34,6 +36,10 @@ func (s *Server) checkScopes(claims *accesstoken.Claims, body []byte) error {
 	if batch && len(ms) > maxBatch {
 		return &malformed{status: http.StatusBadRequest, code: jsonrpc.CodeInvalidRequest,
 			message: fmt.Sprintf("A batch may hold at most %d messages.", maxBatch)}
+	}
+	if batch && slices.ContainsFunc(ms, isInitialize) {
+		return &malformed{status: http.StatusBadRequest, code: jsonrpc.CodeInvalidRequest,
+			message: "Send initialize by itself, not in a batch."} // MCP 2025-03-26, Lifecycle
 	}
 	var forbidden []*tool
 	for _, m := range ms {
@@ -51,6 +57,11 @@ func (s *Server) checkScopes(claims *accesstoken.Claims, body []byte) error {
 		return forbid(claims, forbidden)
 	}
 	return nil
+}
+
+func isInitialize(m jsonrpc.Message) bool {
+	call, ok := m.(*jsonrpc.Request)
+	return ok && call.Method == "initialize"
 }
 
 // forbid refuses the use of tools that claims do not allow. The
@@ -84,8 +95,9 @@ func forbid(claims *accesstoken.Claims, forbidden []*tool) *refusal {
 // also the writer that the SDK answers to: see Write.
 type exchange struct {
 	http.ResponseWriter
-	claims *accesstoken.Claims
-	body   []byte
+	claims   *accesstoken.Claims
+	body     []byte
+	annotate func(...slog.Attr)
 
 	// dispatched is set once a message of the body has reached our middleware.
 	// What the SDK answered before, it answered in its own words.
@@ -97,8 +109,9 @@ type exchangeKey struct{}
 
 // dispatch hands a request to the SDK.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, claims *accesstoken.Claims, body []byte) {
-	x := &exchange{ResponseWriter: w, claims: claims, body: body}
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	ctx := r.Context()
+	x := &exchange{ResponseWriter: w, claims: claims, body: body, annotate: func(attrs ...slog.Attr) { s.Annotate(ctx, attrs...) }}
+	r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.sdk.ServeHTTP(x, r)
 }
@@ -119,7 +132,7 @@ func (s *Server) newSDKHandler() http.Handler {
 			// See rebound.
 			DisableLocalhostProtection: true,
 			// A caller who is gone needs no answer. Requests of older protocols
-			// run to their end.
+			// run to their end, or to that of callTimeout.
 			PropagateRequestCancellation: true,
 			MaxRequestBodyBytes:          maxBody,
 		})

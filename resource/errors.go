@@ -20,6 +20,10 @@ type toolError struct {
 	Code        string   `json:"code"`
 	Message     string   `json:"message"`
 	ValidValues []string `json:"validValues,omitempty"`
+
+	// validNames are what ValidValues are called. Strangers wrote them, so they
+	// stand in the fenced part of the text alone.
+	validNames []string
 }
 
 // handlerError marks an error as one that a tool's handler returned. Any other
@@ -32,10 +36,15 @@ func (e handlerError) Unwrap() error { return e.error }
 // Faults of ours are logged, and not told.
 func (s *Server) toolError(ctx context.Context, t *tool, arguments json.RawMessage, err error) *toolError {
 	if refused, ok := errors.AsType[*incident.Error](err); ok {
-		return &toolError{refused.Code, refused.Message, refused.ValidValues}
+		return &toolError{refused.Code, refused.Message, refused.ValidValues, refused.ValidNames}
 	}
 	if _, ok := errors.AsType[handlerError](err); !ok {
 		return explain(t.input, arguments)
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		s.Log.ErrorContext(ctx, "tool took too long", "tool", t.Name, "err", err)
+		return &toolError{Code: incident.CodeUnavailable,
+			Message: "The call took too long and was given up. Repeat it in a minute, a mutation with the same idempotencyKey as before; without a key, look first whether it was done."}
 	}
 	s.logFault(ctx, "tool failed", "tool", t.Name, "err", err)
 	return &toolError{Code: codeServerError,
@@ -45,9 +54,21 @@ func (s *Server) toolError(ctx context.Context, t *tool, arguments json.RawMessa
 // result returns the tool result of e. It has no structuredContent: that would
 // have to fit the output schema.
 func (e *toolError) result() *mcp.CallToolResult {
+	var t transcript
+	t.WriteString(e.Code + ": " + visible.Text(e.Message))
+	if len(e.validNames) > 0 {
+		t.WriteString("\n")
+		t.fence()
+		for i, name := range e.validNames {
+			if !t.lineIfRoom(e.ValidValues[i] + " " + quoted(name)) {
+				break
+			}
+		}
+		t.unfence()
+	}
 	return &mcp.CallToolResult{
 		Meta:    mcp.Meta{"scaling.cloud/error": e},
-		Content: []mcp.Content{&mcp.TextContent{Text: e.Code + ": " + visible.Text(e.Message)}},
+		Content: []mcp.Content{&mcp.TextContent{Text: t.String()}},
 		IsError: true,
 	}
 }

@@ -6,10 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
+
+// callTimeout bounds one call of a tool. What a call waits for on purpose, an
+// earlier one with its idempotency key and its turn among creations, is half of
+// that. Whatever takes longer is stuck, and keeps a connection of the pool from
+// everybody; and in older protocols nothing else ends it, because there a call
+// goes on when its client has left.
+const callTimeout = 30 * time.Second
 
 // errInternal is all that a client learns of a fault of ours.
 var errInternal = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
@@ -22,17 +30,18 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (result mcp.Result, err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				s.Log.ErrorContext(ctx, "panic in MCP handler", "method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				s.Log.ErrorContext(ctx, "panic in MCP handler", "rpc_method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				s.Annotate(ctx, slog.String("outcome", "panic"))
 				result, err = nil, errInternal
 			}
 		}()
 		x := exchangeOf(req.GetExtra())
-		x.dispatched.Store(true)
+		if first := !x.dispatched.Swap(true); first {
+			s.Annotate(ctx, slog.String("rpc_method", method))
+		}
 
 		call, ok := req.GetParams().(*mcp.CallToolParamsRaw)
 		if !ok {
-			s.Annotate(ctx, slog.String("method", method))
 			result, err = next(ctx, method, req)
 			return result, s.protocolError(ctx, method, err)
 		}
@@ -47,7 +56,9 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 			s.Annotate(ctx, slog.String("outcome", denied.code))
 			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}
 		}
-		call.Arguments = withoutNulls(call.Arguments)
+		call.Arguments = withoutBlanks(t.input, call.Arguments)
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
 		result, err = next(ctx, method, req)
 		if err != nil {
 			return nil, s.protocolError(ctx, method, err)
@@ -68,11 +79,16 @@ func (s *Server) protocolError(ctx context.Context, method string, err error) er
 	if err == nil {
 		return nil
 	}
+	if method == "notifications/initialized" {
+		// The SDK objects to one that comes twice or too early. Nothing here
+		// depends on it, and nobody is answered.
+		err = &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "This notification was not expected."}
+	}
 	if refused, ok := errors.AsType[*jsonrpc.Error](err); ok {
 		s.Annotate(ctx, slog.String("outcome", refused.Message))
 		return refused
 	}
-	s.logFault(ctx, "MCP method failed", "method", method, "err", err)
+	s.logFault(ctx, "MCP method failed", "rpc_method", method, "err", err)
 	s.Annotate(ctx, slog.String("outcome", "internal_error"))
 	return errInternal
 }

@@ -2,8 +2,11 @@ package resource
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -48,4 +51,34 @@ func TestTheGuardDecidesByWhatIsExecuted(t *testing.T) {
 	if e, ok := err.(*jsonrpc.Error); !ok || e.Code != jsonrpc.CodeInvalidParams || reached {
 		t.Errorf("an unknown tool: reached %v, %v", reached, err)
 	}
+}
+
+// TestACallThatIsStuckEndsInTime: it keeps a connection of the pool, and in
+// older protocols its client's going away does not end it.
+func TestACallThatIsStuckEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler)})
+		guarded := s.guard(func(ctx context.Context, _ string, _ mcp.Request) (mcp.Result, error) {
+			<-ctx.Done()
+			var r mcp.CallToolResult
+			r.SetError(handlerError{fmt.Errorf("waiting for a lock: %w", ctx.Err())})
+			return &r, nil
+		})
+		x := &exchange{claims: &accesstoken.Claims{Scopes: store.ResourceScopes()}}
+		begun := time.Now()
+		result, err := guarded(t.Context(), "tools/call", &mcp.CallToolRequest{
+			Params: &mcp.CallToolParamsRaw{Name: "create_incident"},
+			Extra:  &mcp.RequestExtra{TokenInfo: &auth.TokenInfo{Extra: map[string]any{exchangeExtra: x}}},
+		})
+		if waited := time.Since(begun); waited != callTimeout {
+			t.Errorf("it took %v, want %v", waited, callTimeout)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, ok := result.(*mcp.CallToolResult).Meta["scaling.cloud/error"].(*toolError)
+		if !ok || e.Code != "unavailable" {
+			t.Errorf("got %+v, want the tool error unavailable", result)
+		}
+	})
 }

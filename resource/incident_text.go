@@ -1,10 +1,9 @@
 package resource
 
 import (
+	"fmt"
 	"strings"
 	"time"
-
-	"scaling.cloud/mcp/visible"
 )
 
 // The fields that hold what strangers wrote, as paths into structuredContent.
@@ -29,19 +28,19 @@ func untrustedIn(prefix string) []string {
 	return fields
 }
 
-// render writes the incidents as text, and returns how many of them there is
-// room for: one at least, so that a list always moves on.
+// render writes the incidents as text, as far as there is room, and returns how
+// many those are: one at least, so that a list always moves on.
 func (o *listIncidentsOutput) render() int {
 	var t transcript
-	room := len(o.Incidents)
+	shown := 0
 	for n := range o.Incidents {
-		o.Incidents[n].writeLine(&t)
-		if t.full() {
-			room = min(room, max(n, 1))
+		if !t.lineIfRoom(o.Incidents[n].line()) {
+			break
 		}
+		shown++
 	}
 	o.lines = t.String()
-	return room
+	return shown
 }
 
 func (o *listIncidentsOutput) writeText(t *transcript) {
@@ -61,9 +60,11 @@ func (o *listIncidentsOutput) writeText(t *transcript) {
 	}
 }
 
-// writeLine writes the incident on one line, within the fence.
-func (i *incidentJSON) writeLine(t *transcript) {
-	t.linef("#%d %s, %s: %s | %s", i.SequentialID, i.Severity, i.Status, visible.Line(i.Title), strings.Join(i.facts(), "; "))
+// line returns the incident on one line, which belongs within the fence. It is
+// always shorter than a text may be: its titles and names are bounded, and so
+// is their number.
+func (i *incidentJSON) line() string {
+	return fmt.Sprintf("#%d %s, %s: %s | %s", i.SequentialID, i.Severity, i.Status, quoted(i.Title), strings.Join(i.facts(), "; "))
 }
 
 // facts are what is to say about an incident besides its title.
@@ -79,11 +80,15 @@ func (i *incidentJSON) facts() []string {
 		facts = append(facts, "resolved "+clock(*i.ResolvedAt))
 	}
 	if len(i.AffectedComponents) > 0 {
-		components := make([]string, len(i.AffectedComponents))
-		for n, c := range i.AffectedComponents {
-			components[n] = visible.Line(c.Name)
+		var components []string
+		for _, c := range i.AffectedComponents[:min(len(i.AffectedComponents), mostNamed)] {
+			components = append(components, quoted(c.Name))
 		}
-		facts = append(facts, "affects "+strings.Join(components, ", "))
+		affects := "affects " + strings.Join(components, ", ")
+		if more := len(i.AffectedComponents) - mostNamed; more > 0 {
+			affects += fmt.Sprintf(", and %d more", more)
+		}
+		facts = append(facts, affects)
 	}
 	return append(facts, i.URL)
 }
@@ -98,7 +103,7 @@ func (o *getIncidentOutput) writeText(t *transcript) {
 		t.linef("The next page goes out at %s.", clock(*e.NextPageAt))
 	}
 	t.fence()
-	t.linef("Title: %s", visible.Line(i.Title))
+	t.linef("Title: %s", quoted(i.Title))
 	for _, fact := range i.facts() {
 		t.linef("%s", fact)
 	}
@@ -136,9 +141,12 @@ func (o *createIncidentOutput) writeText(t *transcript) {
 		t.linef("Nobody was paged: the escalation policy reaches nobody at the moment.")
 	}
 	t.fence()
-	o.Incident.writeLine(t)
-	for _, p := range o.Paged {
-		t.linef("paged %s", p.label())
+	t.linef("%s", o.Incident.line())
+	for n, p := range o.Paged {
+		if n == mostNamed || !t.lineIfRoom("paged "+p.label()) {
+			t.linef("and %d more", len(o.Paged)-n)
+			break
+		}
 	}
 	t.unfence()
 }
@@ -148,7 +156,7 @@ func (p *personJSON) label() string {
 	if p.Name == "" {
 		return p.ID
 	}
-	return visible.Line(p.Name)
+	return quoted(p.Name)
 }
 
 func (a *actorJSON) label() string {
@@ -156,7 +164,7 @@ func (a *actorJSON) label() string {
 	if a.Via == nil {
 		return name
 	}
-	return name + " via " + visible.Line(*a.Via)
+	return name + " via " + quoted(*a.Via)
 }
 
 func clock(t time.Time) string { return t.Format(time.RFC3339) }

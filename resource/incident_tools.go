@@ -98,27 +98,6 @@ func (s *Server) listIncidents(ctx context.Context, caller *accesstoken.Claims, 
 		Status: string(in.Status), Severity: string(in.Severity), From: in.From, To: in.To,
 		Limit: new(int(in.Limit)), Cursor: in.Cursor,
 	}
-	out, err := s.incidentPage(ctx, caller, query)
-	if err != nil {
-		return nil, err
-	}
-	n := out.render()
-	if n == len(out.Incidents) {
-		return out, nil
-	}
-	// Read again rather than cut, because a cursor belongs to the end of a
-	// page. Whatever changed in between, the shorter page is a page.
-	query.Limit = &n
-	out, err = s.incidentPage(ctx, caller, query)
-	if err != nil {
-		return nil, err
-	}
-	out.render()
-	out.cut = true
-	return out, nil
-}
-
-func (s *Server) incidentPage(ctx context.Context, caller *accesstoken.Claims, query incident.ListQuery) (*listIncidentsOutput, error) {
 	page, err := s.Incidents.List(ctx, caller.OrgID, query)
 	if err != nil {
 		return nil, err
@@ -126,6 +105,9 @@ func (s *Server) incidentPage(ctx context.Context, caller *accesstoken.Claims, q
 	out := &listIncidentsOutput{Incidents: make([]incidentJSON, len(page.Incidents))}
 	for n, i := range page.Incidents {
 		out.Incidents[n] = s.incidentJSON(i)
+	}
+	if n := out.render(); n < len(out.Incidents) {
+		page, out.Incidents, out.cut = page.First(n), out.Incidents[:n], true
 	}
 	if page.NextCursor != "" {
 		out.NextCursor = &page.NextCursor
@@ -192,7 +174,7 @@ type createIncidentInput struct {
 	OwnerID            string         `json:"ownerId,omitempty" jsonschema:"id of the member who owns the incident"`
 	OwnerScheduleID    string         `json:"ownerScheduleId,omitempty" jsonschema:"id of the on-call schedule whose current person owns the incident; its escalation policy is attached"`
 	EscalationPolicyID string         `json:"escalationPolicyId,omitempty" jsonschema:"id of the escalation policy whose first layer is paged at once"`
-	ComponentIDs       []string       `json:"componentIds,omitempty" jsonschema:"ids of the affected components, each once"`
+	ComponentIDs       componentIDs   `json:"componentIds,omitempty" jsonschema:"ids of the affected components, each once"`
 	IdempotencyKey     idempotencyKey `json:"idempotencyKey,omitempty" jsonschema:"a value of your own, up to 255 visible ASCII characters, new for each incident; repeating the call with it returns the first result"`
 }
 
@@ -208,7 +190,7 @@ func (s *Server) createIncident(ctx context.Context, caller *accesstoken.Claims,
 		return nil, err
 	}
 	created, err := s.Incidents.Create(ctx,
-		incident.Actor{UserID: caller.Subject, ClientName: client, OrgID: caller.OrgID, ConnectionID: caller.ConnectionID},
+		incident.Actor{UserID: caller.Subject, ClientName: client, OrgID: caller.OrgID},
 		incident.Create{
 			Title: string(in.Title), Severity: string(in.Severity), Description: string(in.Description),
 			OwnerID: in.OwnerID, OwnerScheduleID: in.OwnerScheduleID, EscalationPolicyID: in.EscalationPolicyID,

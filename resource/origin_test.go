@@ -129,6 +129,21 @@ func TestAReboundHostNameIsRefusedOnLoopback(t *testing.T) {
 	}
 }
 
+// TestRootRefusesPagesOfOtherOrigins: design §4 has it for both paths, whatever
+// the page asks for.
+func TestRootRefusesPagesOfOtherOrigins(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	for _, row := range []struct {
+		origin string
+		want   int
+	}{{"https://evil.example", 403}, {"null", 403}, {publicURL, 200}} {
+		header := http.Header{"Accept": {"text/html"}, "Origin": {row.origin}}
+		if a := f.do(t, "GET", "/", header, ""); a.StatusCode != row.want {
+			t.Errorf("origin %s: got %d, want %d", row.origin, a.StatusCode, row.want)
+		}
+	}
+}
+
 func TestRootIsALandingPageForBrowsersOnly(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	for _, row := range []struct {

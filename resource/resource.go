@@ -101,11 +101,10 @@ func New(c Config) *Server {
 // Mount registers the MCP endpoint and the metadata documents. GET / is left to
 // the caller, who composes it from RootGET and the landing page.
 func (s *Server) Mount(mux *http.ServeMux) {
-	for _, method := range []string{"POST", "DELETE", "PUT", "PATCH"} {
-		mux.HandleFunc(method+" /mcp", s.serveMCP)
-		mux.HandleFunc(method+" /{$}", s.serveMCP)
-	}
-	mux.HandleFunc("GET /mcp", s.serveMCP)
+	// Every method, so that each gets the gate's answer and the Allow of what
+	// works, which a mux would put together from whatever is registered.
+	mux.HandleFunc("/mcp", s.serveMCP)
+	mux.HandleFunc("/{$}", s.serveMCP)
 	mux.HandleFunc("OPTIONS /mcp", s.preflight)
 	mux.HandleFunc("OPTIONS /{$}", s.preflight)
 	s.mountMetadata(mux)
@@ -113,11 +112,16 @@ func (s *Server) Mount(mux *http.ServeMux) {
 
 // RootGET returns the handler of GET /, where two faces of the program meet: a
 // browser gets the landing page, an MCP client that looks for a stream gets the
-// challenge that starts its sign-in.
+// challenge that starts its sign-in. Of a page of another origin neither is
+// answered.
 func (s *Server) RootGET(landing http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
 		if prefersHTML(r.Header.Values("Accept")) {
+			if err := s.admitOrigin(w, r); err != nil {
+				s.refuse(w, r, err)
+				return
+			}
 			landing.ServeHTTP(w, r)
 			return
 		}

@@ -2,7 +2,9 @@ package resource
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -25,16 +27,22 @@ func (x *exchange) WriteHeader(status int) {
 // Write passes on what the SDK answers, but for its refusals: those in plain
 // text become JSON-RPC errors, and none quotes the request or Go's decoder.
 func (x *exchange) Write(p []byte) (int, error) {
-	switch {
-	case x.refused != 0:
-		x.refusal(string(p)).write(x.ResponseWriter)
+	if x.refused != 0 {
+		e := x.refusal(string(p))
+		x.annotate(slog.String("outcome", e.message))
+		e.write(x.ResponseWriter)
 		return len(p), nil
-	case x.dispatched.Load() && !isBatch(x.body):
-		return x.ResponseWriter.Write(p)
-	default:
-		_, err := x.ResponseWriter.Write(reworded(p))
-		return len(p), err
 	}
+	if x.dispatched.Load() && !isBatch(x.body) {
+		return x.ResponseWriter.Write(p)
+	}
+	answer, refused := reworded(p)
+	if refused != nil && !x.dispatched.Load() {
+		// The SDK may quote the request in what it says, so the log has the code.
+		x.annotate(slog.String("outcome", "rpc_error"), slog.Int64("rpc_code", refused.Code))
+	}
+	_, err := x.ResponseWriter.Write(answer)
+	return len(p), err
 }
 
 // refusal restates a refusal of the SDK's transport.
@@ -48,48 +56,68 @@ func (x *exchange) refusal(text string) *malformed {
 	if call, ok := ms[0].(*jsonrpc.Request); ok && call.IsCall() && !isBatch(x.body) {
 		e.id = mustMarshal(call.ID.Raw())
 	}
-	if strings.Contains(e.message, unknownMethod) {
-		e.code, e.message = jsonrpc.CodeMethodNotFound, "There is no such method here."
+	if known, ok := inOurWords(e.message); ok {
+		e.code, e.message = known.Code, known.Message
 	}
 	return e
 }
 
-// Parts of the SDK's errors that are not for clients: the second begins a
-// repetition of the request and of Go types.
-const (
-	unknownMethod = "JSON RPC not handled"
-	decoderNoise  = ": unmarshaling "
-)
-
-// reworded returns answer, a JSON-RPC response or a batch of them, with such
-// errors in our words.
-func reworded(answer []byte) []byte {
-	if !bytes.Contains(answer, []byte(decoderNoise)) && !bytes.Contains(answer, []byte(unknownMethod)) {
-		return answer
+// reworded returns answer, a JSON-RPC response or a batch of them, with the
+// SDK's own errors in our words, and the first error in it.
+func reworded(answer []byte) ([]byte, *jsonrpc.Error) {
+	if !bytes.Contains(answer, []byte(`"error"`)) {
+		return answer, nil
 	}
 	var many []rpcAnswer
 	if err := json.Unmarshal(answer, &many); err == nil {
+		var first *jsonrpc.Error
 		for i := range many {
 			many[i].reword()
+			if first == nil {
+				first = many[i].Error
+			}
 		}
-		return mustMarshal(many)
+		return mustMarshal(many), first
 	}
 	var one rpcAnswer
 	if err := json.Unmarshal(answer, &one); err != nil {
-		return answer // an event stream, which holds no refusal
+		return answer, nil // an event stream, which holds no refusal
 	}
 	one.reword()
-	return mustMarshal(one)
+	return mustMarshal(one), one.Error
 }
 
 func (a *rpcAnswer) reword() {
-	switch {
-	case a.Error == nil:
-	case strings.Contains(a.Error.Message, unknownMethod):
-		a.Error.Message = "There is no such method here."
-	case strings.Contains(a.Error.Message, decoderNoise):
-		a.Error.Message = "The params do not have the shape that this method takes."
+	if a.Error == nil {
+		return
 	}
+	if known, ok := inOurWords(a.Error.Message); ok {
+		a.Error = known
+	} else if a.Error.Code == 0 {
+		// Zero is no code of JSON-RPC. It is what the SDK makes of a Go error:
+		// of a message that its session does not expect.
+		a.Error = &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "This message cannot be served here."}
+	}
+}
+
+// inOurWords returns what clients are told in the place of an error of the SDK
+// whose words are not for them: those of a Go decoder, which also repeat the
+// request, and those of its dispatcher.
+func inOurWords(message string) (*jsonrpc.Error, bool) {
+	for _, known := range []struct {
+		part string
+		jsonrpc.Error
+	}{
+		{"JSON RPC not handled", jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: "There is no such method here."}},
+		{": unmarshaling ", jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "The params do not have the shape that this method takes."}},
+		{`missing required "params"`, jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "This method takes params."}},
+		{context.Canceled.Error(), jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "The call was cancelled."}},
+	} {
+		if strings.Contains(message, known.part) {
+			return &known.Error, true
+		}
+	}
+	return nil, false
 }
 
 func mustMarshal(v any) []byte {

@@ -86,9 +86,9 @@ func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
 		if err != nil {
 			return nil, nil, handlerError{err}
 		}
-		// The third way to return a result: with no output value, the SDK does
-		// not marshal, parse, validate and marshal it once more. That it fits
-		// the schema is what the tests say.
+		// The structured content is in the result and not returned as the
+		// second value: the SDK would marshal, parse, validate and marshal that
+		// once more. That it fits the schema is what the tests say.
 		return success(out, untrusted), nil, nil
 	}
 	return &tool{Tool: t, scope: scope, input: in, add: func(s *mcp.Server) { mcp.AddTool(s, &t, handler) }}

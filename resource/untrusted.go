@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"scaling.cloud/mcp/visible"
 )
@@ -22,9 +23,9 @@ type transcript struct {
 	cut    bool // a paragraph had no room for all of its text
 }
 
-// full reports whether the text has used up its budget, but for the lines that
+// room returns how many more bytes the text may have, but for the lines that
 // close it.
-func (t *transcript) full() bool { return t.Len() > textBudget-closing }
+func (t *transcript) room() int { return textBudget - closing - t.Len() }
 
 // fence begins the part that holds what strangers wrote. A transcript has one.
 func (t *transcript) fence() {
@@ -35,9 +36,19 @@ func (t *transcript) fence() {
 // unfence ends it.
 func (t *transcript) unfence() { fmt.Fprintf(t, "</%s>\n", t.marker) }
 
-// linef writes one line. Untrusted arguments must have gone through visible.Line.
+// linef writes one line. Untrusted arguments must have gone through quoted.
 func (t *transcript) linef(format string, args ...any) {
 	fmt.Fprintf(t, format+"\n", args...)
+}
+
+// lineIfRoom writes a line of a list, or reports that there is no room for it.
+func (t *transcript) lineIfRoom(line string) bool {
+	if len(line)+len("\n") > t.room() {
+		return false
+	}
+	t.WriteString(line)
+	t.WriteString("\n")
+	return true
 }
 
 // paragraph writes untrusted text of several lines, each marked as quoted, so
@@ -45,15 +56,38 @@ func (t *transcript) linef(format string, args ...any) {
 func (t *transcript) paragraph(text string) {
 	for line := range strings.Lines(text) {
 		line = visible.Line(strings.TrimRight(line, "\r\n"))
-		for n := range line {
-			if t.Len()+n > textBudget-closing {
-				line, t.cut = line[:n], true
-				break
+		if room := t.room() - len("> \n"); len(line) > room {
+			t.cut = true
+			for room > 0 && !utf8.RuneStart(line[room]) {
+				room--
 			}
-		}
-		t.linef("> %s", line)
-		if t.cut {
+			if room > 0 {
+				t.linef("> %s", line[:room])
+			}
 			return
 		}
+		t.linef("> %s", line)
 	}
+}
+
+// Bounds of what is shown of untrusted text on one line: of one title or name,
+// in Unicode code points, and of a list of names. All of it is in
+// structuredContent.
+const (
+	mostQuoted = 100
+	mostNamed  = 10
+)
+
+// quoted returns untrusted text on one line, between quotation marks that it
+// cannot close: facts of ours stand next to it, and a title must not look as if
+// it ended and they began.
+func quoted(text string) string {
+	if len(text) > mostQuoted { // in bytes, which are no fewer
+		if runes := []rune(text); len(runes) > mostQuoted {
+			text = string(runes[:mostQuoted]) + "…"
+		}
+	}
+	text = strings.ReplaceAll(text, `\`, `\\`)
+	text = strings.ReplaceAll(text, `"`, `\"`)
+	return `"` + visible.Line(text) + `"`
 }

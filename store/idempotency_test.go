@@ -220,6 +220,49 @@ func TestWaitingCallsLeaveThePoolToOthersAndGiveUpInTime(t *testing.T) {
 	}
 }
 
+// A call that has waited gives its place among the waiting back: more calls wait,
+// one after another, than there are places.
+func TestAPlaceAmongTheWaitingIsGivenBack(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t)
+	incidentOrg(t, s, "acme", "ann")
+	idempotency := store.NewIdempotency(s)
+	places := max(1, int(s.Pool().Config().MaxConns)/4)
+	for round := range places + 1 {
+		k := idempotencyKey(fmt.Sprint(round))
+		waited := make(chan error, 1)
+		_, _, err := idempotency.Run(t.Context(), k, noon, func(pgx.Tx) ([]byte, error) {
+			go func() {
+				_, replayed, err := idempotency.Run(t.Context(), k, noon, makeComponent(s, "API", ""))
+				if err == nil && !replayed {
+					err = errors.New("the effect happened again")
+				}
+				waited <- err
+			}()
+			// Its first attempt gives up after a millisecond, the one that
+			// needs a place lasts.
+			for waiting := false; !waiting; {
+				if len(waited) > 0 {
+					return nil, nil
+				}
+				if err := s.Pool().QueryRow(t.Context(), `
+					SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+					                                              AND query LIKE '%INSERT INTO idempotency_keys%'
+					                                              AND clock_timestamp() - query_start > interval '50 milliseconds')`).Scan(&waiting); err != nil {
+					return nil, err
+				}
+			}
+			return nil, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-waited; err != nil {
+			t.Fatalf("round %d of %d: %v", round+1, places+1, err)
+		}
+	}
+}
+
 func TestTheEffectOfAKeyedCallIsNotBoundedByTheWait(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t)

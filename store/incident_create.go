@@ -2,11 +2,23 @@ package store
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// ErrBusy: another transaction holds what this one needs and does not end. The
+// same call may succeed a moment later.
+var ErrBusy = errors.New("held by another transaction")
+
+// createWait is how long a creation waits for those of the same organization
+// that began before it. They take milliseconds each; whoever waits longer waits
+// for something that is stuck, and holds a connection of the pool meanwhile.
+const createWait = 3 * time.Second
 
 // Change is who changes something, through which client, and when.
 type Change struct {
@@ -31,13 +43,16 @@ type NewIncident struct {
 //
 // Until the transaction ends, no other incident of the organization can be
 // created: call it late. ErrNotFound: a component is not the organization's.
+// ErrBusy: others that are being created did not end within createWait.
 func (s *Store) CreateIncidentTx(ctx context.Context, tx pgx.Tx, n NewIncident, c Change) (*Incident, error) {
 	id := uuid.Must(uuid.NewV7())
 	components := n.ComponentIDs
 	if components == nil {
 		components = []uuid.UUID{}
 	}
-	_, err := tx.Exec(ctx, `
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, strconv.FormatInt(createWait.Milliseconds(), 10))
+	batch.Queue(`
 		WITH counter AS (
 			INSERT INTO incident_counters (org_id, last_sequential_id, last_created_at)
 			VALUES ($1, 1, $9)
@@ -59,8 +74,13 @@ func (s *Store) CreateIncidentTx(ctx context.Context, tx pgx.Tx, n NewIncident, 
 		SELECT $1, $2, $12, 'incident_created', created_at, $8, $10, 'investigating' FROM incident`,
 		n.OrgID, id, n.Title, n.Description, n.Severity, n.OwnerID, n.EscalationPolicyID, c.UserID, c.At, c.Via,
 		components, uuid.Must(uuid.NewV7()))
+	batch.Queue(`SET LOCAL lock_timeout = DEFAULT`) // what else the caller does is not bounded
+	err := tx.SendBatch(ctx, batch).Close()
 	if violates(err, "incident_components_component") {
 		return nil, ErrNotFound
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == lockNotAvailable {
+		return nil, ErrBusy
 	}
 	if err != nil {
 		return nil, wrap("creating incident", err)

@@ -156,6 +156,36 @@ func TestAnIncidentIsChangedOnceAndNotAfterItIsResolved(t *testing.T) {
 	commit(t, s, change("acme", "investigating", "resolved"))
 	refused(t, s, store.ErrConflict, change("acme", "investigating", "resolved"))
 	refused(t, s, store.ErrConflict, post("acme"))
+
+	i = createIncident(t, s, store.NewIncident{OrgID: "acme"}, "ann", noon)
+	commit(t, s, change("acme", "investigating", "resolved"))
+	refused(t, s, store.ErrConflict, acknowledge("acme"))
+}
+
+// TestACreationDoesNotWaitForeverForItsNumber: and what else its transaction
+// does is not bounded by that.
+func TestACreationDoesNotWaitForeverForItsNumber(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t)
+	incidentOrg(t, s, "acme", "ann")
+	create := func(ctx context.Context, tx pgx.Tx) (*store.Incident, error) {
+		return s.CreateIncidentTx(ctx, tx, store.NewIncident{OrgID: "acme", Title: "t", Severity: store.SeverityLow},
+			store.Change{UserID: "ann", At: noon})
+	}
+	commit(t, s, func(ctx context.Context, tx pgx.Tx) (any, error) {
+		if _, err := create(ctx, tx); err != nil {
+			return nil, err
+		}
+		var timeout string
+		if err := tx.QueryRow(ctx, `SELECT current_setting('lock_timeout')`).Scan(&timeout); err != nil || timeout != "0" {
+			t.Errorf("lock_timeout after the creation: got %s %v, want none", timeout, err)
+		}
+		refused(t, s, store.ErrBusy, create) // while this one holds the counter
+		return nil, nil
+	})
+	if i := commit(t, s, create); i.SequentialID != 2 {
+		t.Errorf("the next number: got %d, want 2", i.SequentialID)
+	}
 }
 
 func TestAPersonIsPagedOncePerLayer(t *testing.T) {

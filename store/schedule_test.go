@@ -97,13 +97,17 @@ func TestASchedulesMistakesAreRefused(t *testing.T) {
 func TestMembersAreThoseOfTheOrganizationNow(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t)
-	incidentOrg(t, s, "acme", "ann", "bea", "cem")
+	incidentOrg(t, s, "acme", "ann", "bea", "cem", "dan")
 	incidentOrg(t, s, "globex", "gus")
+	// A person may be known as deleted before their memberships are.
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE users SET deleted_at = $1 WHERE id = 'dan'`, noon); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.SaveUser(t.Context(), store.User{ID: "cem", Banned: true}, noon.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	people := commit(t, s, func(ctx context.Context, tx pgx.Tx) ([]*store.Person, error) {
-		return s.MembersByIDTx(ctx, tx, "acme", []string{"gus", "bea", "cem", "ann", "bea", "nobody"})
+		return s.MembersByIDTx(ctx, tx, "acme", []string{"gus", "bea", "cem", "dan", "ann", "bea", "nobody"})
 	})
 	got := make([]string, len(people))
 	for i, p := range people {

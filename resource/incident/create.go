@@ -2,11 +2,8 @@ package incident
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -28,13 +25,15 @@ type Create struct {
 	// EscalationPolicyID names another.
 	OwnerScheduleID    string
 	EscalationPolicyID string
-	ComponentIDs       []string
+	ComponentIDs       []string // at most MaxComponents, each once
 }
 
-// Limits of an incident's text, in Unicode code points.
+// Limits of an incident's text, in Unicode code points, and of the components
+// that it is created with.
 const (
 	MaxTitle       = 100
 	MaxDescription = 10_000
+	MaxComponents  = 100
 )
 
 // maxUserID is longer than any id of Clerk's.
@@ -44,7 +43,7 @@ const maxUserID = 255
 type Created struct {
 	Incident *store.Incident
 	Paged    []store.Person // who was paged; empty, never nil
-	Replayed bool           `json:"-"` // an earlier call with the same key did it
+	Replayed bool           // an earlier call with the same key did it
 }
 
 // Create creates an incident and pages the first layer of its escalation policy
@@ -72,17 +71,18 @@ func (s *Service) Create(ctx context.Context, a Actor, in Create, idempotencyKey
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(created)
+		return created.encode()
 	})
 	if err != nil {
 		return nil, refusal(err, idempotencyKey)
 	}
 	// The first answer is read back from what is stored, like every later one:
 	// so they are equal to the last digit.
-	created := &Created{Replayed: replayed}
-	if err := json.Unmarshal(result, created); err != nil {
-		return nil, fmt.Errorf("incident: reading the result: %w", err)
+	created, err := decodeCreated(result)
+	if err != nil {
+		return nil, err
 	}
+	created.Replayed = replayed
 	if !replayed {
 		for _, p := range created.Paged {
 			s.config.Log.InfoContext(ctx, "page", "org", a.OrgID, "incident", created.Incident.SequentialID, "person", p.ID)
@@ -101,6 +101,9 @@ func (in Create) check(idempotencyKey string) error {
 	oneOf(&p, "severity", in.Severity, store.Severities())
 	checkText(&p, "description", in.Description, MaxDescription)
 	checkText(&p, "ownerId", in.OwnerID, maxUserID)
+	if n := len(in.ComponentIDs); n > MaxComponents {
+		p.add("componentIds must name at most %d components, got %d.", MaxComponents, n)
+	}
 	if len(idempotencyKey) > 255 || strings.ContainsFunc(idempotencyKey, func(r rune) bool { return r < '!' || r > '~' }) {
 		p.add("idempotencyKey must be 1 to 255 visible ASCII characters, such as a UUID.")
 	}
@@ -123,30 +126,17 @@ func checkText(p *problems, argument, text string, most int) {
 // transaction.
 func (in Create) components() ([]uuid.UUID, error) {
 	ids := make([]uuid.UUID, 0, len(in.ComponentIDs))
+	seen := make(map[uuid.UUID]bool, len(in.ComponentIDs))
 	for _, s := range in.ComponentIDs {
 		// What is no UUID becomes the zero UUID, which is nobody's.
 		id, _ := uuid.Parse(s)
-		if id != uuid.Nil && slices.Contains(ids, id) {
+		if id != uuid.Nil && seen[id] {
 			return nil, refuse(CodeDuplicateComponentID, "componentIds holds %s more than once. Name each component once.", quote(s))
 		}
+		seen[id] = true
 		ids = append(ids, id)
 	}
 	return ids, nil
-}
-
-// key is the idempotency key of this call. Arguments are compared as the JSON
-// of Create, in which what was left out and what was given empty are the same.
-func (in Create) key(a Actor, idempotencyKey string) (store.IdempotencyKey, error) {
-	if len(in.ComponentIDs) == 0 {
-		in.ComponentIDs = nil
-	}
-	canonical, err := json.Marshal(in)
-	if err != nil {
-		return store.IdempotencyKey{}, fmt.Errorf("incident: hashing arguments: %w", err)
-	}
-	return store.IdempotencyKey{
-		OrgID: a.OrgID, UserID: a.UserID, Tool: "create_incident", Key: idempotencyKey, ArgumentsHash: sha256.Sum256(canonical),
-	}, nil
 }
 
 // refusal puts the outcomes of an idempotent call into words.
@@ -159,6 +149,9 @@ func refusal(err error, idempotencyKey string) error {
 	}
 	if errors.Is(err, store.ErrKeyInProgress) {
 		return refuse(CodeKeyInProgress, "An earlier call with idempotencyKey %s is still running. Repeat this call with the same key and arguments in a few seconds to get its result.", quote(idempotencyKey))
+	}
+	if errors.Is(err, store.ErrBusy) {
+		return refuse(CodeUnavailable, "Other incidents of this organization are being created, which takes too long. Nothing was created and nobody was paged. Repeat the call in a few seconds, with the same idempotencyKey if it has one.")
 	}
 	return fmt.Errorf("incident: creating: %w", err)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
@@ -158,7 +159,9 @@ func TestARefusalSaysWhatToDoAndLeavesNothing(t *testing.T) {
 		"policy unknown":         {ann, ok(func(c *incident.Create) { c.EscalationPolicyID = schedule }), "", "not_found", []string{"escalationPolicyId"}, nil},
 		"policy elsewhere":       {gus, ok(func(c *incident.Create) { c.EscalationPolicyID = policy }), "k", "not_found", []string{"escalationPolicyId"}, nil},
 		"component twice":        {ann, ok(func(c *incident.Create) { c.ComponentIDs = []string{api, strings.ToUpper(api)} }), "", "duplicate_component_id", []string{"componentIds"}, nil},
-		"component elsewhere":    {ann, ok(func(c *incident.Create) { c.ComponentIDs = []string{api, foreign} }), "k", "invalid_component_id", []string{foreign, api + ` is "API \u202e".`}, []string{api}},
+		"component elsewhere":    {ann, ok(func(c *incident.Create) { c.ComponentIDs = []string{api, foreign} }), "k", "invalid_component_id", []string{foreign}, []string{api}},
+		"too many components":    {ann, ok(func(c *incident.Create) { c.ComponentIDs = slices.Repeat([]string{api}, 101) }), "", "invalid_arguments", []string{"componentIds must name at most 100 components, got 101."}, nil},
+		"many unknown":           {ann, ok(func(c *incident.Create) { c.ComponentIDs = slices.Repeat([]string{"x"}, 100) }), "", "invalid_component_id", []string{`"x", and 90 more.`}, []string{api}},
 		"components no UUIDs":    {ann, ok(func(c *incident.Create) { c.ComponentIDs = []string{"API", "\x00"} }), "", "invalid_component_id", []string{`"API", "\x00"`}, []string{api}},
 		"component of elsewhere": {gus, ok(func(c *incident.Create) { c.ComponentIDs = []string{foreign, api} }), "", "invalid_component_id", []string{api}, []string{foreign}},
 	} {
@@ -169,6 +172,9 @@ func TestARefusalSaysWhatToDoAndLeavesNothing(t *testing.T) {
 				t.Errorf("%s: got %q, want it to say %q", name, refusal.Message, part)
 			}
 		}
+		if strings.Contains(refusal.Message, "API \u202e") || strings.Contains(refusal.Message, `API \u202e`) {
+			t.Errorf("%s: the sentence holds a component's name, which anybody may have written: %q", name, refusal.Message)
+		}
 		if !slices.Equal(refusal.ValidValues, row.valid) {
 			t.Errorf("%s: valid values: got %v, want %v", name, refusal.ValidValues, row.valid)
 		}
@@ -177,6 +183,66 @@ func TestARefusalSaysWhatToDoAndLeavesNothing(t *testing.T) {
 		var n int
 		if err := w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%s after refusals: got %d rows %v, want none", table, n, err)
+		}
+	}
+}
+
+// TestACreationThatWaitsTooLongLeavesNothing: whatever holds the organization's
+// counter holds no connection of the pool beside its own for long.
+func TestACreationThatWaitsTooLongLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.create(incident.Create{})
+	tx, err := w.store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	if _, err := tx.Exec(t.Context(), `SELECT * FROM incident_counters WHERE org_id = 'acme' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	in := incident.Create{Title: "t", Severity: "low"}
+	_, err = w.Create(t.Context(), ann, in, "key")
+	refusedAs(t, err, "unavailable")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	page, err := w.List(t.Context(), "acme", incident.ListQuery{})
+	if err != nil || len(page.Incidents) != 1 {
+		t.Errorf("after the refusal: got %v %v, want the one incident of before", numbers(page), err)
+	}
+	again, err := w.Create(t.Context(), ann, in, "key")
+	if err != nil || again.Replayed || again.Incident.SequentialID != 2 {
+		t.Errorf("the same call again: got %+v %v, want incident 2", again, err)
+	}
+}
+
+// TestSkippedLayersAreInTheTimeline: whoever reads it sees why the first layer
+// was not paged.
+func TestSkippedLayersAreInTheTimeline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	nobody := w.schedule("nobody", "")
+	for _, row := range []struct {
+		policy string
+		want   []string
+	}{
+		{w.policy("first", []string{"bea"}), []string{"incident_created", "page_sent 1"}},
+		{w.policy("second", nobody, []string{"bea"}), []string{"incident_created", "escalation_advanced 2", "page_sent 2"}},
+		{w.policy("none", nobody), []string{"incident_created", "escalation_exhausted"}},
+	} {
+		created := w.create(incident.Create{EscalationPolicyID: row.policy})
+		rows, err := w.store.Pool().Query(t.Context(), `
+			SELECT type || COALESCE(' ' || layer, '') FROM incident_events WHERE incident_id = $1 ORDER BY seq`, created.Incident.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(row.want, got); diff != "" {
+			t.Errorf("timeline (-want +got):\n%s", diff)
 		}
 	}
 }

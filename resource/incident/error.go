@@ -11,6 +11,9 @@ import (
 type Error struct {
 	Code, Message string
 	ValidValues   []string
+	// ValidNames are what ValidValues are called, where those are ids. Unlike
+	// all else here they are what strangers wrote.
+	ValidNames []string
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
@@ -23,6 +26,7 @@ const (
 	CodeInvalidArguments     = "invalid_arguments"
 	CodeKeyReused            = "idempotency_key_reused"
 	CodeKeyInProgress        = "idempotency_in_progress"
+	CodeUnavailable          = "unavailable"
 )
 
 func refuse(code, format string, args ...any) error {

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"scaling.cloud/mcp/store"
 )
 
@@ -42,10 +40,9 @@ func New(s *store.Store, c Config) *Service {
 // Actor is on whose behalf a mutation is made: a person, in one organization,
 // through a client.
 type Actor struct {
-	UserID       string
-	ClientName   string // shown as "Alice via Claude"; empty in the dashboard
-	OrgID        string
-	ConnectionID uuid.UUID
+	UserID     string
+	ClientName string // shown as "Alice via Claude"; empty in the dashboard
+	OrgID      string
 }
 
 // URL is where a member of its organization finds an incident. It goes by id:
@@ -55,11 +52,8 @@ func (s *Service) URL(i *store.Incident) string {
 	return s.config.PublicURL + "/incidents/" + i.ID.String()
 }
 
-// Details is one incident with its history.
-type Details = store.IncidentDetails
-
 // Get returns the incident with the given number, or a not_found refusal.
-func (s *Service) Get(ctx context.Context, orgID string, sequentialID int) (*Details, error) {
+func (s *Service) Get(ctx context.Context, orgID string, sequentialID int) (*store.IncidentDetails, error) {
 	if sequentialID < 1 {
 		return nil, refuse(CodeInvalidArguments, "sequentialId must be a positive integer, got %d.", sequentialID)
 	}

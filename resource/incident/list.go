@@ -28,6 +28,17 @@ const (
 type Page struct {
 	Incidents  []*store.Incident
 	NextCursor string
+	orgID      string
+	query      ListQuery
+}
+
+// First returns a page of the first n incidents, at least one of which must be
+// there. Its cursor leads to the others.
+func (p *Page) First(n int) *Page {
+	if n >= len(p.Incidents) {
+		return p
+	}
+	return &Page{p.Incidents[:n], p.query.cursor(p.orgID, p.Incidents[n-1].Position()), p.orgID, p.query}
 }
 
 // List returns incidents of an organization, newest first, without their
@@ -44,11 +55,8 @@ func (s *Service) List(ctx context.Context, orgID string, q ListQuery) (*Page, e
 	if err != nil {
 		return nil, fmt.Errorf("incident: listing: %w", err)
 	}
-	if len(incidents) <= limit {
-		return &Page{Incidents: incidents}, nil
-	}
-	incidents = incidents[:limit]
-	return &Page{incidents, q.cursor(orgID, incidents[limit-1].Position())}, nil
+	all := &Page{Incidents: incidents, orgID: orgID, query: q}
+	return all.First(limit), nil
 }
 
 // selection checks q and puts it into store's terms.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -101,9 +100,13 @@ func (s *Service) checkComponentsTx(ctx context.Context, tx pgx.Tx, orgID string
 	if err != nil {
 		return err
 	}
+	known := make(map[uuid.UUID]bool, len(found))
+	for _, id := range found {
+		known[id] = true
+	}
 	var unknown []string
 	for i, id := range ids {
-		if !slices.Contains(found, id) {
+		if !known[id] {
 			unknown = append(unknown, quote(arguments[i]))
 		}
 	}
@@ -117,24 +120,32 @@ func (s *Service) checkComponentsTx(ctx context.Context, tx pgx.Tx, orgID string
 	return unknownComponents(unknown, components)
 }
 
-// mostListed bounds what one refusal lists.
-const mostListed = 50
+// Bounds of what one refusal lists: arguments that are wrong, and components
+// that would be right.
+const (
+	mostWrong = 10
+	mostValid = 50
+)
 
 func unknownComponents(unknown []string, components []*store.Component) error {
-	message := "componentIds names what is no component of this organization: " + strings.Join(unknown[:min(len(unknown), mostListed)], ", ") + "."
-	if len(components) == 0 {
-		return refuse(CodeInvalidComponentID, "%s The organization has none: leave componentIds out.", message)
+	e := &Error{Code: CodeInvalidComponentID}
+	e.Message = "componentIds names what is no component of this organization: " + strings.Join(unknown[:min(len(unknown), mostWrong)], ", ")
+	if more := len(unknown) - mostWrong; more > 0 {
+		e.Message += fmt.Sprintf(", and %d more", more)
 	}
-	var names, ids []string
-	for _, c := range components[:min(len(components), mostListed)] {
-		names = append(names, fmt.Sprintf("%s is %q", c.ID, c.Name))
-		ids = append(ids, c.ID.String())
+	switch {
+	case len(components) == 0:
+		e.Message += ". The organization has none: leave componentIds out."
+	case len(components) > mostValid:
+		e.Message += fmt.Sprintf(". Use the ids of its components; the first %d of %d are listed.", mostValid, len(components))
+	default:
+		e.Message += ". Use the ids of its components, which are listed."
 	}
-	message += " Its components are: " + strings.Join(names, ", ")
-	if more := len(components) - mostListed; more > 0 {
-		message += fmt.Sprintf(", and %d more", more)
+	for _, c := range components[:min(len(components), mostValid)] {
+		e.ValidValues = append(e.ValidValues, c.ID.String())
+		e.ValidNames = append(e.ValidNames, c.Name)
 	}
-	return &Error{Code: CodeInvalidComponentID, Message: message + ".", ValidValues: ids}
+	return e
 }
 
 // page is a layer of an escalation policy and whom it reaches.

@@ -71,9 +71,9 @@ func Owner(s *store.Schedule, at time.Time) (personID string) {
 }
 
 // NextHandoff returns the first instant later than after at which OnCall
-// changes: another person in a layer, or a layer or an override that begins or
-// ends. It returns false where nothing ever changes again. A turn that passes
-// from a person to the same person is no hand-off.
+// changes: another person in a layer, or a layer that begins or ends. It returns
+// false where nothing ever changes again. Where the same person goes on, by
+// taking the next turn or by an override, nobody hands off to anybody.
 func NextHandoff(s *store.Schedule, after time.Time) (time.Time, bool) {
 	before := OnCall(s, after)
 	for at := after; ; {
