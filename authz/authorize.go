@@ -81,7 +81,10 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 // come in the query or, by POST, in the body (RFC 6749 §3.1). Parameters without
 // a value count as absent.
 func authorizationForm(r *http.Request) (url.Values, error) {
-	form := r.URL.Query()
+	form, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(codeInvalidRequest, "The app sent a request that cannot be read.")
+	}
 	if r.Method == http.MethodPost {
 		body, err := postForm(r)
 		if err != nil {

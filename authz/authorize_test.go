@@ -3,6 +3,7 @@ package authz_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -383,6 +384,30 @@ func TestConsentWithoutClerkOrForTheBanned(t *testing.T) {
 		if a.StatusCode != http.StatusForbidden {
 			t.Errorf("banned, %s: %d, want 403", name, a.StatusCode)
 		}
+	}
+}
+
+func TestDamagedQueryIsNotReadInPart(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.register(claudeRedirect)
+	for _, damage := range []string{"&resource=https://evil.example/mcp;x", "&resource=%zz", "&client_id=evil;"} {
+		if a := s.get("/oauth/authorize?" + c.request().Encode() + damage); a.StatusCode != http.StatusBadRequest || a.Header.Get("Location") != "" {
+			t.Errorf("%s: %d, Location %q, want an error page", damage, a.StatusCode, a.Header.Get("Location"))
+		}
+	}
+}
+
+func TestPersonWhomClerkDoesNotKnowIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.register(claudeRedirect)
+	_, location := c.consentPage(c.request())
+	s.people.mu.Lock()
+	s.people.away = fmt.Errorf("at Clerk: %w", store.ErrNotFound)
+	s.people.mu.Unlock()
+	if a := s.get(location); a.StatusCode != http.StatusForbidden {
+		t.Errorf("%d, want 403: trying again does not help", a.StatusCode)
 	}
 }
 

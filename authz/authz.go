@@ -26,7 +26,8 @@ type Sessions interface {
 // Directory is what Clerk says of a person.
 type Directory interface {
 	// Sync asks Clerk for a person and their organizations, now, and stores the
-	// answer. An error means that Clerk could not be asked.
+	// answer. It returns store.ErrNotFound for somebody whom Clerk does not know;
+	// any other error means that Clerk could not be asked.
 	Sync(ctx context.Context, userID string) (store.User, []store.Membership, error)
 }
 

@@ -72,7 +72,7 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch r.PostForm.Get("action") {
 	case "deny":
-		if err := s.Store.TakeAuthorizationRequest(r.Context(), secret.Hash(handle)); err != nil {
+		if err := s.Store.TakeAuthorizationRequest(r.Context(), s.decided(r, session, handle), s.Now()); err != nil {
 			return waitingError(err)
 		}
 		denied := &Error{Code: codeAccessDenied, Description: "The person refused."}
@@ -119,7 +119,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, session *store.Se
 	response, err := s.oauth.issueCode(r.Context(), request, func() (string, error) {
 		code := newCode(connection.ID)
 		return code, s.Store.CreateGrant(r.Context(), store.Grant{
-			HandleHash:    secret.Hash(handle),
+			Decision:      s.decided(r, session, handle),
 			Connection:    connection,
 			CodeHash:      secret.Hash(code),
 			CodeChallenge: request.codeChallenge,
@@ -132,6 +132,15 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, session *store.Se
 	s.jar.End(w, authorizeTrip, handle)
 	http.Redirect(w, r, s.answer(request.destination, response), http.StatusSeeOther)
 	return nil
+}
+
+// decided names the request of handle as this person's, in this browser.
+func (s *Server) decided(r *http.Request, session *store.Session, handle string) store.Decision {
+	return store.Decision{
+		HandleHash:  secret.Hash(handle),
+		BrowserHash: secret.Hash(s.jar.Browser(r, authorizeTrip, handle)),
+		UserID:      session.UserID,
+	}
 }
 
 // waitingError turns the outcome of looking for a waiting request into what its
@@ -198,12 +207,16 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 // ask asks Clerk about a person, in this very request: an organization is offered
 // and taken only on its word.
 func (s *Server) ask(r *http.Request, userID string) (store.User, []store.Membership, error) {
+	closed := &Error{Status: http.StatusForbidden, Code: codeAccessDenied, Description: "This account has been closed or suspended."}
 	user, memberships, err := s.Directory.Sync(r.Context(), userID)
+	if errors.Is(err, store.ErrNotFound) {
+		return user, nil, closed
+	}
 	if err != nil {
 		return user, nil, unavailable(err)
 	}
 	if user.Banned {
-		return user, nil, &Error{Status: http.StatusForbidden, Code: codeAccessDenied, Description: "This account has been suspended."}
+		return user, nil, closed
 	}
 	return user, memberships, nil
 }

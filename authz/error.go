@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-
-	"scaling.cloud/mcp/web/ui"
 )
 
 // Error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 7591 §3.2.2, RFC 8707 §2, and
@@ -76,39 +74,6 @@ func asError(err error) *Error {
 // seconds.
 const retryAfter = 5
 
-// public adapts an endpoint that programs call: JSON errors, open to every
-// origin (nothing here is authenticated by a cookie), one method besides
-// OPTIONS.
-func (s *Server) public(method string, endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
-	allow := method + ", OPTIONS"
-	if method == http.MethodGet {
-		allow = "GET, HEAD, OPTIONS"
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
-		switch {
-		case r.Method == http.MethodOptions:
-			h.Set("Access-Control-Allow-Methods", allow)
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
-			h.Set("Access-Control-Max-Age", "86400")
-			h.Set("Allow", allow)
-			w.WriteHeader(http.StatusNoContent)
-			return
-		case r.Method == method, r.Method == http.MethodHead && method == http.MethodGet:
-		default:
-			h.Set("Allow", allow)
-			s.writeError(w, r, &Error{Status: http.StatusMethodNotAllowed, Code: codeInvalidRequest, Description: "This endpoint takes " + method + " requests."})
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
-		if err := endpoint(w, r); err != nil {
-			s.writeError(w, r, err)
-		}
-	})
-}
-
 // writeError writes the JSON form of RFC 6749 §5.2.
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
@@ -141,24 +106,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
-}
-
-// page adapts an endpoint that a person's browser opens. Its errors are pages:
-// an error that may go to the client's redirect URI has been sent there by the
-// endpoint itself.
-func (s *Server) page(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ui.SetHeaders(w.Header())
-		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
-		if err := endpoint(w, r); err != nil {
-			e := asError(err)
-			s.logError(r, e)
-			if e.Status == http.StatusServiceUnavailable {
-				w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-			}
-			ui.WriteError(w, r, e.Status, pageTitle(e), e.Description)
-		}
-	})
 }
 
 // pageTitle is what a person reads above the description of an error.

@@ -20,8 +20,10 @@ type identity struct {
 }
 
 // wellKnown is a client that everybody knows, and the https redirect URIs that
-// nobody but its maker can receive an answer at. Sources: the makers' connector
-// documentation, as collected in the MCP client reports of 2026.
+// nobody but its maker can receive an answer at. Sources: Claude,
+// claude.com/docs/connectors/building/authentication; ChatGPT,
+// Altinity/altinity-mcp#118; Cursor, agent-connector-for-wp#111; Visual Studio
+// Code, oauth.ts in microsoft/vscode; Antigravity, google-gemini/gemini-cli.
 type wellKnown struct {
 	key, name    string
 	redirectURIs []string

@@ -130,6 +130,7 @@ func TestMasterKeyIsReadStrictlyAndNeverPrinted(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"empty": "", "not base64": "!", "short": "c2hvcnQ=", "long": base64.StdEncoding.EncodeToString(make([]byte, 33)),
+		"zeros": base64.StdEncoding.EncodeToString(make([]byte, 32)),
 	} {
 		if _, err := ParseMasterKey(text); err == nil {
 			t.Errorf("%s passes", name)

@@ -41,6 +41,15 @@ func checkRedirectURI(raw string) (problem string) {
 	if strings.ContainsAny(u.Host, ";,'*") {
 		return "has a host that is neither a name nor an address"
 	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "has a query that cannot be read"
+	}
+	for _, name := range []string{"code", "state", "iss", "error", "error_description", "error_uri"} {
+		if query.Has(name) {
+			return "has a query parameter that belongs to the response (RFC 6749 §4.1.2)"
+		}
+	}
 	switch {
 	case u.Scheme == "https":
 		if u.Hostname() == "" {

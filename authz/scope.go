@@ -37,23 +37,27 @@ func chosenScopes(offered []store.Scope, ticked []string) (names []string, ok bo
 	return names, ok
 }
 
-// narrowed returns the granted scopes that a token request asks for (RFC 6749
-// §6): all of them where it does not say. What was not granted is left out
-// rather than refused, since clients repeat what they first asked for whatever
-// the person unticked; nothing left is invalid_scope.
-func narrowed(granted []string, requested string) ([]string, error) {
-	fields := strings.Fields(requested)
-	if len(fields) == 0 {
-		return granted, nil
-	}
-	var names []string
-	for _, name := range granted {
-		if slices.Contains(fields, name) {
-			names = append(names, name)
-		}
-	}
+// requestedScopes returns the scopes that a token request asks for (RFC 6749
+// §6), or nil if it asks for all that were granted: by saying nothing, or nothing
+// that we know. Clients repeat at each refresh what they first asked for.
+func requestedScopes(requested string) []string {
+	names := slices.DeleteFunc(strings.Fields(requested), func(name string) bool {
+		return !slices.Contains(store.ResourceScopes(), name)
+	})
 	if len(names) == 0 {
-		return nil, refuse(codeInvalidScope, "None of these scopes was granted. Leave scope out to get all that were.")
+		return nil
 	}
-	return names, nil
+	return names
+}
+
+// narrowed returns the granted scopes that were requested. What was not granted
+// is left out rather than refused, whatever the person unticked; and staying
+// connected is not narrowed away, it is about the refresh token.
+func narrowed(granted, requested []string) []string {
+	if requested == nil {
+		return granted
+	}
+	return slices.DeleteFunc(slices.Clone(granted), func(name string) bool {
+		return name != store.ScopeOfflineAccess && !slices.Contains(requested, name)
+	})
 }

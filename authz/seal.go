@@ -23,7 +23,9 @@ func ParseMasterKey(text string) (MasterKey, error) {
 	if len(raw) != len(m.key) {
 		return m, fmt.Errorf("%d bytes long, want %d", len(raw), len(m.key))
 	}
-	copy(m.key[:], raw)
+	if copy(m.key[:], raw); m.key == [32]byte{} {
+		return m, errors.New("nothing but zeros")
+	}
 	return m, nil
 }
 

@@ -55,6 +55,11 @@ func namesClient(r *http.Request, form url.Values) error {
 	if r.Header.Get("Authorization") == "" && form.Get("client_id") == "" {
 		return &Error{Status: http.StatusUnauthorized, Code: codeInvalidClient, Description: "The client did not say who it is (client_id)."}
 	}
+	if id, _, ok := r.BasicAuth(); ok && form.Has("client_id") {
+		if id, err := url.QueryUnescape(id); err != nil || id != form.Get("client_id") {
+			return refuse(codeInvalidRequest, "The client says in the header that it is one client, and in the body another.")
+		}
+	}
 	return nil
 }
 

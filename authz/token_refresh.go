@@ -33,6 +33,7 @@ func (s *Server) refresh(ctx context.Context, c *store.Client, form url.Values) 
 	if _, err := s.resource.canonical(form.Get("resource")); err != nil {
 		return nil, err
 	}
+	requested := requestedScopes(form.Get("scope"))
 	now := s.Now()
 	next := s.Keys.newRefreshToken(presented.connection, presented.generation+1)
 	issued, err := s.Store.RotateRefreshToken(ctx, store.Rotation{
@@ -44,12 +45,16 @@ func (s *Server) refresh(ctx context.Context, c *store.Client, form url.Values) 
 		SuccessorSealed:    s.Keys.sealSuccessor(presented.text, next.text),
 		SuccessorExpiresAt: s.refreshExpiry(now),
 		ReplayUntilUsed:    ReplayUntilUsed(s.AccessTokenTTL),
+		Scopes:             requested,
 	}, now)
 	if issued != nil && len(issued.Revoked) > 0 {
 		s.Revocations.Publish(ctx, issued.Revoked...)
 	}
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrReused) {
 		return nil, refuse(codeInvalidGrant, badRefreshToken)
+	}
+	if errors.Is(err, store.ErrNotGranted) {
+		return nil, refuse(codeInvalidScope, "None of these scopes was granted. Leave scope out to get all that were.")
 	}
 	if err != nil {
 		return nil, unavailable(err)
@@ -60,11 +65,7 @@ func (s *Server) refresh(ctx context.Context, c *store.Client, form url.Values) 
 			return nil, err
 		}
 	}
-	scopes, err := narrowed(issued.Connection.Scopes, form.Get("scope"))
-	if err != nil {
-		return nil, err
-	}
-	return s.issue(issued.Connection, scopes, unused, now)
+	return s.issue(issued.Connection, narrowed(issued.Connection.Scopes, requested), unused, now)
 }
 
 // followChain opens successor by successor, from the token that was presented to

@@ -227,6 +227,9 @@ func TestRefreshReplay(t *testing.T) {
 				if got := c.refresh(last.Refresh).json(t)["error"]; got != "invalid_grant" {
 					t.Errorf("the chain's last token still works (%v)", got)
 				}
+				if s.published.count() != 1 {
+					t.Errorf("%d revocations were published, want 1", s.published.count())
+				}
 				return
 			}
 			if got := a.tokens(t).Refresh; got != last.Refresh {
@@ -298,6 +301,32 @@ func TestRefreshNarrowsTheAccessTokenOnly(t *testing.T) {
 	}
 }
 
+// TestRefreshForgivesScopesThatClientsRepeat: mcp-remote and the Inspector send
+// at each refresh what they first asked for, known to us or not.
+func TestRefreshForgivesScopesThatClientsRepeat(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.register(claudeRedirect)
+	tk := c.connect()
+	refresh := func(scope string) answer {
+		return c.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {tk.Refresh}, "scope": {scope}})
+	}
+	for _, scope := range []string{"read offline_access", "openid email", "mcp", "offline_access", " ", strings.Join(store.ResourceScopes(), " ")} {
+		tk = refresh(scope).tokens(t)
+		if got := s.claims(tk.Access).Scopes; len(got) != 3 {
+			t.Errorf("scope=%q: the access token has %v, want all three that were granted", scope, got)
+		}
+		if !strings.HasSuffix(tk.Scope, store.ScopeOfflineAccess) {
+			t.Errorf("scope=%q: the answer says %q", scope, tk.Scope)
+		}
+	}
+	if got := refresh(store.ScopeIncidentsPublish).json(t)["error"]; got != "invalid_scope" {
+		t.Errorf("a scope that was not granted: error is %v, want invalid_scope", got)
+	}
+	s.clock.advance(24 * time.Hour)
+	refresh("").tokens(t) // the token was not spent on the refusal
+}
+
 func TestRefreshEnds(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -349,6 +378,7 @@ func TestRevocationEndsTheConnectionByEitherToken(t *testing.T) {
 	s := start(t)
 	c := s.register(claudeRedirect)
 	stranger := s.register("https://stranger.example/callback")
+	revokedBefore := 0
 	for name, pick := range map[string]func(tokens) string{
 		"access token":  func(tk tokens) string { return tk.Access },
 		"refresh token": func(tk tokens) string { return tk.Refresh },
@@ -367,6 +397,10 @@ func TestRevocationEndsTheConnectionByEitherToken(t *testing.T) {
 		}
 		if s.live(tk.Access) {
 			t.Errorf("%s: the connection lives on", name)
+		}
+		// The second client of the loop supersedes nothing: the first is dead.
+		if revokedBefore++; s.published.count() != revokedBefore {
+			t.Errorf("%s: %d revocations were published, want %d", name, s.published.count(), revokedBefore)
 		}
 		if got := c.refresh(tk.Refresh).json(t)["error"]; got != "invalid_grant" {
 			t.Errorf("%s: refresh afterwards: error is %v, want invalid_grant", name, got)

@@ -155,7 +155,7 @@ CREATE TABLE refresh_tokens (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX refresh_tokens_one_unused ON refresh_tokens (connection_id) WHERE used_at IS NULL;
 CREATE INDEX refresh_tokens_connection_id ON refresh_tokens (connection_id, generation DESC);
-CREATE INDEX refresh_tokens_expires_at ON refresh_tokens (expires_at);
+CREATE INDEX refresh_tokens_used_at ON refresh_tokens (used_at) WHERE used_at IS NOT NULL;
 
 -- Keys. What must come back is sealed under SCALING_MASTER_KEY.
 
@@ -188,3 +188,4 @@ CREATE TABLE revocation_outbox (
 );
 CREATE INDEX revocation_outbox_unapplied ON revocation_outbox (id) WHERE applied_at IS NULL;
 CREATE INDEX revocation_outbox_created_at ON revocation_outbox (created_at);
+CREATE INDEX revocation_outbox_connection_id ON revocation_outbox (connection_id);

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // AuthorizationRequest is a valid authorization request (RFC 6749 §4.1.1) that
@@ -52,20 +53,37 @@ func (s *Store) PendingAuthorizationRequest(ctx context.Context, handleHash, bro
 	return r, wrap("reading authorization request", err)
 }
 
-// TakeAuthorizationRequest removes a waiting request without granting anything:
-// its person said no. It returns ErrNotFound if it is no longer there to take.
-func (s *Store) TakeAuthorizationRequest(ctx context.Context, handleHash []byte) error {
-	tag, err := s.pool.Exec(ctx, `DELETE FROM authorization_requests WHERE handle_hash = $1`, handleHash)
+// Decision names the authorization request that a person decides, and what shows
+// that it is theirs to decide.
+type Decision struct {
+	HandleHash, BrowserHash []byte
+	UserID                  string
+}
+
+// take removes the request of d, if the person may decide it still.
+func (d Decision) take(ctx context.Context, q interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, now time.Time) error {
+	tag, err := q.Exec(ctx, `
+		DELETE FROM authorization_requests
+		WHERE handle_hash = $1 AND browser_hash = $2 AND user_id = $3 AND expires_at > $4`,
+		d.HandleHash, d.BrowserHash, d.UserID, now)
 	if err == nil && tag.RowsAffected() == 0 {
 		return ErrNotFound
 	}
-	return wrap("taking authorization request", err)
+	return err
+}
+
+// TakeAuthorizationRequest removes a waiting request without granting anything:
+// its person said no. It returns ErrNotFound if it is no longer theirs to take.
+func (s *Store) TakeAuthorizationRequest(ctx context.Context, d Decision, now time.Time) error {
+	return wrap("taking authorization request", d.take(ctx, s.pool, now))
 }
 
 // Grant is a person's consent: the pending connection and the code that will
 // bring it to life.
 type Grant struct {
-	HandleHash    []byte // of the authorization request that it answers
+	Decision      Decision // the authorization request that it answers
 	Connection    Connection
 	CodeHash      []byte
 	CodeChallenge string // RFC 7636, S256
@@ -74,16 +92,12 @@ type Grant struct {
 
 // CreateGrant takes the authorization request and stores the pending connection
 // and its code, in one transaction: two presses of Allow make one connection.
-// It returns ErrNotFound if the request is no longer there to take.
+// It returns ErrNotFound if the request is no longer theirs to take.
 func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 	c := g.Connection
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM authorization_requests WHERE handle_hash = $1`, g.HandleHash)
-		if err != nil {
+		if err := g.Decision.take(ctx, tx, now); err != nil {
 			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ErrNotFound
 		}
 		batch := &pgx.Batch{}
 		batch.Queue(`
@@ -103,8 +117,8 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 }
 
 // DeleteExpired removes what nobody can use any more: authorization requests,
-// sign-in attempts, sessions, codes a day past their end, and connections whose
-// code was never redeemed.
+// sign-in attempts, sessions, codes a day past their end, connections whose code
+// was never redeemed, and revocations that have long been told.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM authorization_requests WHERE expires_at < $1`, now)
@@ -112,5 +126,6 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch.Queue(`DELETE FROM sessions WHERE expires_at < $1`, now)
 	batch.Queue(`DELETE FROM authorization_codes WHERE expires_at < $1`, now.Add(-24*time.Hour))
 	batch.Queue(`DELETE FROM connections WHERE connected_at IS NULL AND created_at < $1`, now.Add(-24*time.Hour))
+	batch.Queue(`DELETE FROM revocation_outbox WHERE applied_at < $1`, now.Add(-24*time.Hour))
 	return wrap("deleting what has expired", s.pool.SendBatch(ctx, batch).Close())
 }

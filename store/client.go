@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ClientKind says how we came to know a client.
@@ -17,9 +19,13 @@ const (
 
 // Methods of client authentication at the token endpoint (RFC 7591 §2).
 const (
-	AuthMethodNone   = "none"
-	AuthMethodBasic  = "client_secret_basic"
-	AuthMethodPost   = "client_secret_post"
+	AuthMethodNone  = "none"
+	AuthMethodBasic = "client_secret_basic"
+	AuthMethodPost  = "client_secret_post"
+)
+
+// The grant types and the response type that a client may have (RFC 7591 §2.1).
+const (
 	GrantCode        = "authorization_code"
 	GrantRefresh     = "refresh_token"
 	ResponseTypeCode = "code"
@@ -46,8 +52,12 @@ func (c *Client) Public() bool { return c.AuthMethod == AuthMethodNone }
 const clientColumns = `id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
 	software_id, software_version, created_at`
 
-// Client returns a client, or ErrNotFound.
+// Client returns a client, or ErrNotFound. An id that is no text is not found
+// either: Postgres would refuse to look.
 func (s *Store) Client(ctx context.Context, id string) (*Client, error) {
+	if !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+		return nil, ErrNotFound
+	}
 	c, err := one[Client](s.pool.Query(ctx, `SELECT `+clientColumns+` FROM oauth_clients WHERE id = $1`, id))
 	return c, wrap("reading client", err)
 }

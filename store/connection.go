@@ -118,8 +118,7 @@ func (s *Store) ConnectionVisibleTo(ctx context.Context, id uuid.UUID, userID st
 type ConnectionState struct {
 	Epoch     int
 	ExpiresAt time.Time
-	// Live: redeemed and not revoked. Expiry is
-	// for the caller to compare.
+	// Live: redeemed and not revoked. Expiry is for the caller to compare.
 	Live bool
 }
 
@@ -139,9 +138,13 @@ func (s *Store) TouchConnections(ctx context.Context, used map[uuid.UUID]time.Ti
 		ids, ats = append(ids, id), append(ats, at)
 	}
 	_, err := s.pool.Exec(ctx, `
-		UPDATE connections c SET last_used_at = u.at
-		FROM unnest($1::uuid[], $2::timestamptz[]) AS u (id, at)
-		WHERE c.id = u.id AND (c.last_used_at IS NULL OR c.last_used_at < u.at)`, ids, ats)
+		WITH due AS ( -- locked in one order, or two replicas would wait for each other
+			SELECT c.id, u.at
+			FROM connections c JOIN unnest($1::uuid[], $2::timestamptz[]) AS u (id, at) ON c.id = u.id
+			WHERE c.last_used_at IS NULL OR c.last_used_at < u.at
+			ORDER BY c.id FOR NO KEY UPDATE OF c
+		)
+		UPDATE connections c SET last_used_at = due.at FROM due WHERE c.id = due.id`, ids, ats)
 	return wrap("recording use", err)
 }
 

@@ -74,8 +74,10 @@ func pending(t testing.TB, s *store.Store, userID, orgID, clientID string) store
 	}
 	handle := hash("handle" + c.ID.String())
 	must(t, s.CreateAuthorizationRequest(ctx, handle, hash("browser"), store.AuthorizationRequest{ClientID: clientID, Form: "x=y"}, now))
+	_, err := s.ShowAuthorizationRequest(ctx, handle, hash("browser"), userID, now)
+	must(t, err)
 	must(t, s.CreateGrant(ctx, store.Grant{
-		HandleHash: handle, Connection: c, CodeHash: hash(c.ID.String()), CodeChallenge: "challenge", CodeExpiresAt: now.Add(time.Minute),
+		Decision: store.Decision{HandleHash: handle, BrowserHash: hash("browser"), UserID: userID}, Connection: c, CodeHash: hash(c.ID.String()), CodeChallenge: "challenge", CodeExpiresAt: now.Add(time.Minute),
 	}, now))
 	return c
 }
@@ -299,6 +301,37 @@ func TestUseIsRecordedAndNeverTurnedBack(t *testing.T) {
 	if seen.LastUsedAt == nil || !seen.LastUsedAt.Equal(later) {
 		t.Errorf("last used at %v, want %v", seen.LastUsedAt, later)
 	}
+}
+
+// TestReplicasRecordUseSideBySide: each writes down its second's uses in one
+// statement, and none may wait for another in a circle.
+func TestReplicasRecordUseSideBySide(t *testing.T) {
+	t.Parallel()
+	s := world(t)
+	ctx := t.Context()
+	_, err := s.Pool().Exec(ctx, `
+		INSERT INTO connections (id, org_id, user_id, client_id, client_name, client_identity, client_verified, redirect_uri, resource, scopes, created_at, expires_at)
+		SELECT gen_random_uuid(), $1, 'user_bob', 'claude', '', '', false, '', '', '{}', now(), now() FROM generate_series(1, 5000)`, acme.ID)
+	must(t, err)
+	rows, err := s.Pool().Query(ctx, `SELECT id FROM connections`)
+	must(t, err)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	must(t, err)
+	var wg sync.WaitGroup
+	for replica := range 4 {
+		wg.Go(func() {
+			for second := range 30 {
+				used := map[uuid.UUID]time.Time{}
+				for i := range 60 {
+					used[ids[(second*60+i)%len(ids)]] = now.Add(time.Duration(second*4+replica) * time.Second)
+				}
+				if err := s.TouchConnections(ctx, used); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestExpiredThingsAreDeletedAndNothingElse(t *testing.T) {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,9 @@ type Rotation struct {
 	// ReplayUntilUsed is how long after its use a token is still answered if its
 	// successor has not been used.
 	ReplayUntilUsed time.Duration
+	// Scopes that are asked for; nil means all that were granted. If none of them
+	// was, the token is not spent.
+	Scopes []string
 }
 
 // ReplayWindow is how long after its use a refresh token is answered with its
@@ -36,7 +40,8 @@ const ReplayWindow = 120 * time.Second
 // It returns ErrNotFound, and changes nothing, if the token is unknown, expired
 // or another client's, or its connection has ended. It returns ErrReused if the
 // token was spent too long ago (RFC 9700 §4.14.2); the connection is then
-// revoked.
+// revoked. It returns ErrNotGranted, and changes nothing, if none of the scopes
+// that are asked for was granted.
 func (s *Store) RotateRefreshToken(ctx context.Context, r Rotation, now time.Time) (*Issued, error) {
 	c, err := one[Connection](s.pool.Query(ctx, `
 		WITH spent AS (
@@ -44,13 +49,14 @@ func (s *Store) RotateRefreshToken(ctx context.Context, r Rotation, now time.Tim
 			FROM connections c
 			WHERE t.token_hash = $1 AND t.used_at IS NULL AND t.expires_at > $3
 			  AND c.id = t.connection_id AND c.client_id = $2 AND c.revoked_at IS NULL AND c.expires_at > $3
+			  AND ($7::text[] IS NULL OR c.scopes && $7)
 			RETURNING t.connection_id, t.generation
 		), stored AS (
 			INSERT INTO refresh_tokens (token_hash, connection_id, generation, created_at, expires_at)
 			SELECT $4, connection_id, generation + 1, $3, $6 FROM spent
 		)
 		SELECT `+connectionColumns+` FROM connections c JOIN spent ON spent.connection_id = c.id`,
-		r.TokenHash, r.ClientID, now, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt))
+		r.TokenHash, r.ClientID, now, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt, r.Scopes))
 	if err == nil {
 		return &Issued{Connection: c}, nil
 	}
@@ -69,6 +75,9 @@ func (s *Store) replayRefreshToken(ctx context.Context, r Rotation, now time.Tim
 		r.ConnectionID, r.ClientID, now))
 	if err != nil {
 		return nil, err
+	}
+	if r.Scopes != nil && !slices.ContainsFunc(r.Scopes, func(name string) bool { return slices.Contains(c.Scopes, name) }) {
+		return nil, ErrNotGranted
 	}
 	type link struct {
 		Generation      int

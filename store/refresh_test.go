@@ -209,6 +209,26 @@ func TestStrangersRefreshTokenChangesNothing(t *testing.T) {
 	must(t, err)
 }
 
+func TestTokenIsNotSpentOnScopesThatWereNotGranted(t *testing.T) {
+	t.Parallel()
+	s := world(t)
+	ctx := t.Context()
+	c := connected(t, s, "user_bob", acme.ID, "claude")
+	r := rotation(c, 0)
+	r.Scopes = []string{store.ScopeIncidentsPublish}
+	_, err := s.RotateRefreshToken(ctx, r, now)
+	is(t, "a scope that was not granted", err, store.ErrNotGranted)
+	r.ClientID = "cursor"
+	_, err = s.RotateRefreshToken(ctx, r, now)
+	is(t, "the same by another client", err, store.ErrNotFound)
+	r = rotation(c, 0)
+	r.Scopes = []string{store.ScopeIncidentsPublish, store.ScopeIncidentsRead}
+	issued, err := s.RotateRefreshToken(ctx, r, now)
+	if err != nil || issued.Chain != nil {
+		t.Errorf("the token was spent: %+v, %v", issued, err)
+	}
+}
+
 func TestReplayOfAChainThatHasExpiredIsNoTheft(t *testing.T) {
 	t.Parallel()
 	s := world(t)

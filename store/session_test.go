@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,8 +17,7 @@ func TestSessionLivesWhileItIsUsedAndNotForEver(t *testing.T) {
 	must(t, s.CreateSession(ctx, hash("session"), "user_bob", now))
 	_, err := s.Session(ctx, hash("other"), now)
 	is(t, "unknown", err, store.ErrNotFound)
-	at := now
-	for at = now; at.Before(now.Add(store.SessionMaxAge)); at = at.Add(store.SessionIdle - time.Second) {
+	for at := now; at.Before(now.Add(store.SessionMaxAge)); at = at.Add(store.SessionIdle - time.Second) {
 		got, err := s.Session(ctx, hash("session"), at)
 		if err != nil || got.UserID != "user_bob" || got.Email != "bob@acme.example" {
 			t.Fatalf("after %v: %+v, %v", at.Sub(now), got, err)
@@ -122,16 +122,30 @@ func TestAuthorizationRequestIsBoundToBrowserAndPerson(t *testing.T) {
 	is(t, "decided too late", err, store.ErrNotFound)
 	_, err = s.PendingAuthorizationRequest(ctx, hash("handle"), hash("browser"), "user_bob", now)
 	must(t, err)
-	must(t, s.TakeAuthorizationRequest(ctx, hash("handle")))
-	is(t, "taken twice", s.TakeAuthorizationRequest(ctx, hash("handle")), store.ErrNotFound)
-	is(t, "granted after it was taken", s.CreateGrant(ctx, store.Grant{HandleHash: hash("handle")}, now), store.ErrNotFound)
+	bob := store.Decision{HandleHash: hash("handle"), BrowserHash: hash("browser"), UserID: "user_bob"}
+	for name, change := range map[string]func(*store.Decision, *time.Time){
+		"another browser": func(d *store.Decision, _ *time.Time) { d.BrowserHash = hash("other") },
+		"another person":  func(d *store.Decision, _ *time.Time) { d.UserID = "user_alice" },
+		"another request": func(d *store.Decision, _ *time.Time) { d.HandleHash = hash("other") },
+		"too late":        func(_ *store.Decision, at *time.Time) { *at = now.Add(store.AuthorizationRequestLifetime) },
+	} {
+		d, at := bob, now
+		change(&d, &at)
+		is(t, "denied, "+name, s.TakeAuthorizationRequest(ctx, d, at), store.ErrNotFound)
+		is(t, "granted, "+name, s.CreateGrant(ctx, store.Grant{Decision: d}, at), store.ErrNotFound)
+	}
+	must(t, s.TakeAuthorizationRequest(ctx, bob, now))
+	is(t, "denied twice", s.TakeAuthorizationRequest(ctx, bob, now), store.ErrNotFound)
+	is(t, "granted after it was denied", s.CreateGrant(ctx, store.Grant{Decision: bob}, now), store.ErrNotFound)
 }
 
 func TestUnknownClientIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := world(t)
-	_, err := s.Client(t.Context(), "nobody")
-	is(t, "unknown client", err, store.ErrNotFound)
+	for _, id := range []string{"nobody", "", "a\x00b", "\xff"} {
+		_, err := s.Client(t.Context(), id)
+		is(t, fmt.Sprintf("client %q", id), err, store.ErrNotFound)
+	}
 	c, err := s.Client(t.Context(), "claude")
 	if err != nil || !c.Public() || c.Name != "claude" {
 		t.Errorf("client is %+v, %v", c, err)

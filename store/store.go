@@ -1,8 +1,7 @@
 // Package store holds the domain types that every face of the program speaks
 // of, and every SQL statement. It decides races: single use, one chain of
 // refresh tokens, one revocation. It knows no HTTP, no OAuth wire format, no
-// HTML, and no clock: time comes in as a parameter. Redis is package
-// volatile's.
+// HTML. Time comes in as a parameter. Redis is package volatile's.
 package store
 
 import (
@@ -26,6 +25,8 @@ var (
 	// its own client, in a way that only a theft or a broken client explains.
 	// Its connection has been revoked by the time the error is returned.
 	ErrReused = errors.New("spent already")
+	// ErrNotGranted: nothing of what was asked for was granted.
+	ErrNotGranted = errors.New("not granted")
 )
 
 // Store is a handle on the database. It is safe for concurrent use.
@@ -82,7 +83,7 @@ func violates(err error, constraint string) bool {
 
 // wrap says what failed, once; outcomes pass through unchanged.
 func wrap(doing string, err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrReused) {
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrReused) || errors.Is(err, ErrNotGranted) {
 		return err
 	}
 	return fmt.Errorf("store: %s: %w", doing, err)

@@ -50,7 +50,9 @@ func (u *Usage) Run(ctx context.Context) error {
 			u.flush(last)
 			return ctx.Err()
 		case <-ticker.C:
-			u.flush(ctx)
+			bounded, cancel := context.WithTimeout(ctx, 5*usageEvery)
+			u.flush(bounded)
+			cancel()
 		}
 	}
 }
@@ -63,7 +65,7 @@ func (u *Usage) flush(ctx context.Context) {
 	if len(used) == 0 {
 		return
 	}
-	if err := u.store.TouchConnections(ctx, used); err != nil && ctx.Err() == nil {
+	if err := u.store.TouchConnections(ctx, used); err != nil {
 		u.log.WarnContext(ctx, "recording the use of connections", "error", err)
 		for id, at := range used {
 			u.Touch(id, at) // for the next time

@@ -55,7 +55,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		ui.WriteError(w, r, f.status, f.title, f.message)
 		return
 	}
-	if r.Context().Err() != nil {
+	if errors.Is(r.Context().Err(), context.Canceled) {
 		return // the browser has gone, and that is what failed
 	}
 	s.log.ErrorContext(r.Context(), "page failed", "route", r.Pattern, "error", err)

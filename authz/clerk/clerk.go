@@ -30,7 +30,7 @@ import (
 // them, or the store's.
 var (
 	// ErrNotFound: Clerk says that there is no such person.
-	ErrNotFound = errors.New("not found at Clerk")
+	ErrNotFound = fmt.Errorf("at Clerk: %w", store.ErrNotFound)
 	// ErrUnavailable: Clerk gave no usable answer. Nothing follows from it
 	// about the person.
 	ErrUnavailable = errors.New("no usable answer from Clerk")

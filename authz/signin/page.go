@@ -2,6 +2,7 @@ package signin
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -101,7 +102,7 @@ func (s *Service) page(h func(http.ResponseWriter, *http.Request) error) http.Ha
 
 // fail writes the page of a failure, and is the only place that logs one.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
+	if errors.Is(r.Context().Err(), context.Canceled) {
 		return // the browser has gone, and that is what failed
 	}
 	f, ok := errors.AsType[*refusal](err)

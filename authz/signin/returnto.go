@@ -21,7 +21,7 @@ func localPath(target string) string {
 		return defaultReturn
 	}
 	for _, c := range []byte(target) {
-		if c <= ' ' || c == 0x7f || c == '\\' || c == '#' {
+		if c <= ' ' || c >= 0x7f || c == '\\' || c == '#' {
 			return defaultReturn
 		}
 	}

@@ -13,8 +13,10 @@ func TestReturnToStaysOnOurOrigin(t *testing.T) {
 		"/settings/connections":            "/settings/connections",
 		"/oauth/consent?request=a%2Fb&x=1": "/oauth/consent?request=a%2Fb&x=1",
 		"/settings/connections/c?next=https://a.example/": "/settings/connections/c?next=https://a.example/",
-		"/é": "/é",
+		"/%C3%A9": "/%C3%A9",
 
+		"/é":                                 defaultReturn, // browsers encode it
+		"/\xff":                              defaultReturn, // Postgres would not store it
 		"":                                   defaultReturn,
 		"settings":                           defaultReturn,
 		"https://evil.example/":              defaultReturn,

@@ -76,20 +76,23 @@ func (s *settings) checkCommon() error {
 // each, with what to set.
 func (s *settings) checkProduction() error {
 	var problems []error
-	for name, value := range map[string]string{
-		"SCALING_DATABASE_URL":        string(s.DatabaseURL),
-		"SCALING_REDIS_URL":           string(s.RedisURL),
-		"SCALING_CLERK_ISSUER":        s.ClerkIssuer,
-		"SCALING_CLERK_CLIENT_ID":     s.ClerkClientID,
-		"SCALING_CLERK_CLIENT_SECRET": string(s.ClerkClientSecret),
-		"SCALING_CLERK_SECRET_KEY":    string(s.ClerkSecretKey),
+	for _, setting := range [][2]string{
+		{"SCALING_DATABASE_URL", string(s.DatabaseURL)},
+		{"SCALING_REDIS_URL", string(s.RedisURL)},
+		{"SCALING_CLERK_ISSUER", s.ClerkIssuer},
+		{"SCALING_CLERK_CLIENT_ID", s.ClerkClientID},
+		{"SCALING_CLERK_CLIENT_SECRET", string(s.ClerkClientSecret)},
+		{"SCALING_CLERK_SECRET_KEY", string(s.ClerkSecretKey)},
 	} {
-		if value == "" {
-			problems = append(problems, fmt.Errorf("%s is not set", name))
+		if setting[1] == "" {
+			problems = append(problems, fmt.Errorf("%s is not set", setting[0]))
 		}
 	}
 	if _, _, err := s.masterKeys(); err != nil {
 		problems = append(problems, err)
+	}
+	if u, err := url.Parse(s.ClerkAPIURL); err != nil || u.Scheme != "https" || isLoopback(u.Hostname()) {
+		problems = append(problems, errors.New("SCALING_CLERK_API_URL must be https: our secret key travels there"))
 	}
 	if u, err := url.Parse(s.ClerkIssuer); s.ClerkIssuer != "" && (err != nil || u.Scheme != "https" || isLoopback(u.Hostname())) {
 		problems = append(problems, errors.New("SCALING_CLERK_ISSUER must be the https URL of a real Clerk instance; the development Clerk lets anybody sign in as anybody"))
@@ -125,8 +128,11 @@ func checkOrigin(origin string) error {
 	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
 		return errors.New("must be https, or http to this computer")
 	}
-	if u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.ToLower(u.Host) != u.Host {
-		return errors.New("must be an origin in lower case: no path, no trailing slash")
+	// As browsers write it in an Origin header (RFC 6454 §6.2): compared byte for
+	// byte, and cookies go by its scheme.
+	if origin != u.Scheme+"://"+strings.ToLower(u.Host) || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") ||
+		(u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
+		return errors.New("must be an origin in lower case: no default port, no path, no trailing slash")
 	}
 	return nil
 }

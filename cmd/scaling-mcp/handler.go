@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -100,10 +101,28 @@ func newHandler(c *settings, p parts) http.Handler {
 		_, _ = io.WriteString(w, "ready\n")
 	})
 	mux.HandleFunc("/", unrouted(mux))
+	var handler http.Handler = bounded(mux)
 	if c.development {
-		return logged(p.log, onPublicHost(c.PublicURL, mux))
+		handler = onPublicHost(c.PublicURL, handler)
 	}
-	return logged(p.log, mux)
+	return logged(p.log, handler)
+}
+
+// requestBound is how long a page or an OAuth endpoint may work on its answer.
+// A database that hangs rather than refuses must become an error that its caller
+// sees. The MCP endpoint has bounds of its own.
+const requestBound = 10 * time.Second
+
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/mcp" || r.URL.Path == "/" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), requestBound)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // unrouted answers for what no route of mux takes: 405 where the path knows other
@@ -119,22 +138,28 @@ func unrouted(mux *http.ServeMux) http.HandlerFunc {
 				allow = append(allow, method)
 			}
 		}
-		status, code := http.StatusNotFound, "not_found"
+		status := http.StatusNotFound
 		title, message := "There is nothing here", "The address may be mistyped, or what was here is gone."
 		if allow != nil {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
-			status, code = http.StatusMethodNotAllowed, "method_not_allowed"
+			status = http.StatusMethodNotAllowed
 			title, message = "That does not work here", "This address exists, but not for what was tried."
 		}
-		if strings.Contains(r.Header.Get("Accept"), "text/html") {
-			ui.WriteError(w, r, status, title, message)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, `{"error":"`+code+`"}`+"\n")
+		writeError(w, r, status, "invalid_request", title, message)
 	}
+}
+
+// writeError writes an error that no face has written, in its reader's form: a
+// page, or the JSON of RFC 6749 §5.2.
+func writeError(w http.ResponseWriter, r *http.Request, status int, code, title, message string) {
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		ui.WriteError(w, r, status, title, message)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": message})
 }
 
 // onPublicHost sends a browser that came to 127.0.0.1 on to localhost, or the

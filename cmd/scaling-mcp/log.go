@@ -55,7 +55,7 @@ func logged(log *slog.Logger, next http.Handler) http.Handler {
 				}
 				log.ErrorContext(ctx, "panic", "request_id", id, "panic", p, "stack", string(debug.Stack()))
 				if response.status == 0 {
-					http.Error(response, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+					writeError(response, r, http.StatusInternalServerError, "server_error", "Something went wrong", "It is our fault, and it has been noted.")
 				}
 			}
 			record.mu.Lock()

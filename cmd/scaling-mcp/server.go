@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9/logging"
 	"golang.org/x/sync/errgroup"
 
 	"scaling.cloud/mcp/authz"
@@ -95,6 +96,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	}
 	defer pool.Close()
 	st := store.New(pool)
+	logging.Disable() // go-redis writes to standard error; its errors reach us all the same
 	redis, err := volatile.Open(string(c.RedisURL))
 	if err != nil {
 		return fmt.Errorf("SCALING_REDIS_URL: %w", err)
@@ -115,6 +117,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute, // the largest body is 4 MiB
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
@@ -176,6 +179,9 @@ func listen(address string) (net.Listener, error) {
 	return listener, nil
 }
 
+// sweepBound is how long one sweep may take.
+const sweepBound = 5 * time.Minute
+
 // sweep deletes what has expired, every ten minutes. Every replica does; they
 // find little left of one another's work.
 func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, log *slog.Logger) error {
@@ -183,8 +189,10 @@ func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, l
 	defer ticker.Stop()
 	for {
 		now := time.Now()
-		_, err := st.DeleteExpiredIdempotencyKeys(ctx, now)
-		err = errors.Join(err, st.DeleteExpired(ctx, now), st.PruneRefreshTokens(ctx, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))))
+		bounded, cancel := context.WithTimeout(ctx, sweepBound)
+		_, err := st.DeleteExpiredIdempotencyKeys(bounded, now)
+		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))))
+		cancel()
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "sweeping", "error", err)
 		}

@@ -2,6 +2,7 @@ package volatile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"scaling.cloud/mcp/store"
@@ -20,7 +22,14 @@ const (
 	// longer than any key of Redis lives that says "alive".
 	catchUp       = 5 * time.Minute
 	outboxEvery   = time.Second
+	outboxTimeout = 10 * time.Second
 	reconnectWait = time.Second
+	// heartbeat is how long a session that hears nothing is trusted before it is
+	// asked whether it is still there, and heartbeatTimeout how long it may take
+	// to say so. A network that drops a session without a word would else keep us
+	// from ever hearing of a revocation.
+	heartbeat        = 2 * time.Second
+	heartbeatTimeout = time.Second
 )
 
 // Run keeps the replica's own tombstones and the outbox until ctx is done. ready
@@ -43,9 +52,7 @@ func (l *Liveness) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error {
 		for ctx.Err() == nil {
 			pause(ctx, outboxEvery)
-			if err := l.applyOutbox(ctx); err != nil && ctx.Err() == nil {
-				l.log.WarnContext(ctx, "revocation outbox", "error", err)
-			}
+			l.applyOutbox(ctx)
 			l.forget()
 		}
 		return ctx.Err()
@@ -76,9 +83,12 @@ func (l *Liveness) listen(ctx context.Context, ready func()) error {
 	l.listening.Store(true)
 	ready()
 	for {
-		n, err := conn.WaitForNotification(ctx)
+		n, err := hear(ctx, conn)
 		if err != nil {
 			return err
+		}
+		if n == nil {
+			continue
 		}
 		r, err := parseAnnouncement(n.Payload)
 		if err != nil {
@@ -86,6 +96,20 @@ func (l *Liveness) listen(ctx context.Context, ready func()) error {
 		}
 		l.remember(r)
 	}
+}
+
+// hear returns the next announcement, or nil if there was none for a while and
+// the session is in order.
+func hear(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
+	waiting, cancel := context.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	n, err := conn.WaitForNotification(waiting)
+	if err == nil || waiting.Err() == nil || ctx.Err() != nil {
+		return n, err
+	}
+	answering, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+	defer cancel()
+	return nil, conn.Ping(answering)
 }
 
 func parseAnnouncement(payload string) (*store.Revocation, error) {
@@ -101,16 +125,20 @@ func parseAnnouncement(payload string) (*store.Revocation, error) {
 	return &store.Revocation{ConnectionID: connectionID, Epoch: number}, nil
 }
 
-// applyOutbox publishes revocations whose first publication failed.
-func (l *Liveness) applyOutbox(ctx context.Context) error {
+// applyOutbox tells revocations whose first publication failed.
+func (l *Liveness) applyOutbox(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, outboxTimeout)
+	defer cancel()
 	revoked, err := l.store.UnappliedRevocations(ctx, 500)
-	if err != nil || len(revoked) == 0 {
-		return err
+	if err != nil {
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			l.log.WarnContext(ctx, "revocation outbox", "error", err)
+		}
+		return
 	}
-	if err := l.bury(ctx, revoked); err != nil {
-		return err
+	if len(revoked) > 0 {
+		l.tell(ctx, revoked)
 	}
-	return l.store.ConfirmRevocations(ctx, revoked, l.now())
 }
 
 // forget drops the tombstones that no token can outlive.

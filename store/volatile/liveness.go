@@ -59,9 +59,13 @@ func NewLiveness(r redis.UniversalClient, s *store.Store, accessTokenTTL time.Du
 }
 
 const (
-	leaseTTL     = 5 * time.Second
+	leaseTTL   = 5 * time.Second
+	redisPause = time.Second
+	// redisTimeout bounds one exchange with Redis on the path of a request.
 	redisTimeout = 250 * time.Millisecond
-	redisPause   = time.Second
+	// postgresTimeout bounds a question to Postgres: one that hangs rather than
+	// refuses is an outage, too.
+	postgresTimeout = 3 * time.Second
 )
 
 // swap replaces a lease by what its holder found, unless the lease is gone: then
@@ -86,9 +90,9 @@ func (l *Liveness) Check(ctx context.Context, id uuid.UUID, epoch int) error {
 		_, err := l.ask(ctx, id, epoch, now)
 		return err
 	}
-	redisCtx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	value, err := l.redis.Get(redisCtx, key(id)).Result()
+	brief, cancel := context.WithTimeout(ctx, redisTimeout)
+	value, err := l.redis.Get(brief, key(id)).Result()
+	cancel()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		l.broken(ctx, err)
 		_, err := l.ask(ctx, id, epoch, now)
@@ -122,6 +126,8 @@ func parse(value string) (state byte, epoch int) {
 
 // ask answers from Postgres.
 func (l *Liveness) ask(ctx context.Context, id uuid.UUID, epoch int, now time.Time) (*store.ConnectionState, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
+	defer cancel()
 	state, err := l.store.ConnectionState(ctx, id)
 	if err != nil {
 		return nil, err
@@ -135,7 +141,9 @@ func (l *Liveness) ask(ctx context.Context, id uuid.UUID, epoch int, now time.Ti
 // fill answers from Postgres under a lease, so that the next check need not.
 func (l *Liveness) fill(ctx context.Context, id uuid.UUID, epoch int, now time.Time) error {
 	lease := "l:" + rand.Text()
-	leased, err := l.redis.SetNX(ctx, key(id), lease, leaseTTL).Result()
+	brief, cancel := context.WithTimeout(ctx, redisTimeout)
+	leased, err := l.redis.SetNX(brief, key(id), lease, leaseTTL).Result()
+	cancel()
 	if err != nil {
 		l.broken(ctx, err)
 	}
@@ -143,16 +151,26 @@ func (l *Liveness) fill(ctx context.Context, id uuid.UUID, epoch int, now time.T
 	if err != nil || !leased {
 		return err
 	}
-	ttl := min(store.LivenessTTL, state.ExpiresAt.Sub(now))
-	if err := swap.Run(ctx, l.redis, []string{key(id)}, lease, "a:"+strconv.Itoa(epoch), ttl.Milliseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
+	// Counted from before Postgres was asked: nobody believes it for longer.
+	answered := l.now()
+	ttl := min(now.Add(store.LivenessTTL).Sub(answered), state.ExpiresAt.Sub(answered))
+	if ttl < time.Millisecond {
+		return nil
+	}
+	brief, cancel = context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	if err := swap.Run(brief, l.redis, []string{key(id)}, lease, "a:"+strconv.Itoa(epoch), ttl.Milliseconds()).Err(); err != nil && !errors.Is(err, redis.Nil) {
 		l.broken(ctx, err)
 	}
 	return nil
 }
 
+// broken leaves Redis alone for a moment, if it was Redis that failed: not if it
+// answered with a refusal (a full one takes no lease, and still knows what it
+// knows), and not if the caller gave up.
 func (l *Liveness) broken(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return // the caller gave up, Redis did not
+	if _, refused := errors.AsType[redis.Error](err); refused || ctx.Err() != nil {
+		return
 	}
 	l.brokenUntil.Store(l.now().Add(redisPause).UnixNano())
 	l.log.WarnContext(ctx, "redis does not answer, asking postgres", "error", err)
@@ -163,37 +181,55 @@ func (l *Liveness) broken(ctx context.Context, err error) {
 // If not, they end within store.LivenessTTL, and Run keeps trying.
 func (l *Liveness) Publish(ctx context.Context, revoked ...*store.Revocation) (confirmed bool) {
 	// The person's browser may hang up; the revocation is still to be told.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	for _, r := range revoked {
 		l.remember(r)
 	}
-	if err := l.bury(ctx, revoked); err != nil {
-		l.log.WarnContext(ctx, "revocation is not confirmed yet", "error", err)
-		return false
-	}
-	if err := l.store.ConfirmRevocations(ctx, revoked, l.now()); err != nil {
-		l.log.WarnContext(ctx, "revocation outbox", "error", err)
-	}
-	return true
+	return l.tell(ctx, revoked)
 }
+
+// publishTimeout bounds what a person waits for when they revoke.
+const publishTimeout = 2 * time.Second
 
 func (l *Liveness) remember(r *store.Revocation) {
 	l.tombstones.Store(r.ConnectionID, tombstone{r.Epoch, l.now().Add(l.tokens)})
 }
 
-// bury puts up the tombstones in Redis. Where one is refused (a full Redis takes
-// no writes), the key is deleted, so that Postgres is asked.
-func (l *Liveness) bury(ctx context.Context, revoked []*store.Revocation) error {
-	var failed error
-	for _, r := range revoked {
-		err := l.redis.Set(ctx, key(r.ConnectionID), "r:"+strconv.Itoa(r.Epoch), l.tokens).Err()
-		if err == nil {
+// tell puts up the tombstones in Redis and notes in the outbox which of them
+// stand. It reports whether all do.
+func (l *Liveness) tell(ctx context.Context, revoked []*store.Revocation) (all bool) {
+	buried, err := l.bury(ctx, revoked)
+	if err != nil {
+		l.log.WarnContext(ctx, "revocations are not confirmed yet", "missing", len(revoked)-len(buried), "error", err)
+	}
+	if err := l.store.ConfirmRevocations(ctx, buried, l.now()); err != nil {
+		l.log.WarnContext(ctx, "revocation outbox", "error", err)
+	}
+	return len(buried) == len(revoked)
+}
+
+// bury puts up tombstones in Redis, in one exchange. Where one is refused (a full
+// Redis takes no writes), the key is deleted, so that Postgres is asked. It
+// returns those that stand, and why others do not.
+func (l *Liveness) bury(ctx context.Context, revoked []*store.Revocation) (buried []*store.Revocation, err error) {
+	set := make([]*redis.StatusCmd, len(revoked))
+	_, _ = l.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, r := range revoked {
+			set[i] = p.Set(ctx, key(r.ConnectionID), "r:"+strconv.Itoa(r.Epoch), l.tokens)
+		}
+		return nil
+	})
+	for i, r := range revoked {
+		failed := set[i].Err()
+		if _, refused := errors.AsType[redis.Error](failed); refused {
+			failed = l.redis.Del(ctx, key(r.ConnectionID)).Err()
+		}
+		if failed != nil {
+			err = fmt.Errorf("volatile: tombstone: %w", failed)
 			continue
 		}
-		if deleted := l.redis.Del(ctx, key(r.ConnectionID)).Err(); deleted != nil {
-			failed = fmt.Errorf("volatile: tombstone: %w", errors.Join(err, deleted))
-		}
+		buried = append(buried, r)
 	}
-	return failed
+	return buried, err
 }

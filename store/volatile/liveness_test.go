@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
@@ -102,7 +104,9 @@ func (r *replica) connect(t testing.TB, lifetime time.Duration) uuid.UUID {
 	}
 	id := c.ID.String()
 	must(t, r.store.CreateAuthorizationRequest(ctx, hash(id), hash(id), store.AuthorizationRequest{ClientID: "claude"}, now))
-	must(t, r.store.CreateGrant(ctx, store.Grant{HandleHash: hash(id), Connection: c, CodeHash: hash(id), CodeChallenge: "c", CodeExpiresAt: now.Add(time.Minute)}, now))
+	_, err = r.store.ShowAuthorizationRequest(ctx, hash(id), hash(id), "user_bob", now)
+	must(t, err)
+	must(t, r.store.CreateGrant(ctx, store.Grant{Decision: store.Decision{HandleHash: hash(id), BrowserHash: hash(id), UserID: "user_bob"}, Connection: c, CodeHash: hash(id), CodeChallenge: "c", CodeExpiresAt: now.Add(time.Minute)}, now))
 	_, err = r.store.RedeemCode(ctx, store.CodeRedemption{
 		CodeHash: hash(id), ConnectionID: c.ID, ClientID: "claude", CodeChallenge: "c", RefreshHash: hash(id), RefreshExpiresAt: now,
 		Supersedes: func(string) bool { return false },
@@ -411,6 +415,91 @@ func TestRedisThatHangsIsNotWaitedForByEveryRequest(t *testing.T) {
 	if got := tried.Load() - first; got != 0 {
 		t.Errorf("20 requests in the same instant tried Redis %d times", got)
 	}
+}
+
+// TestPostgresThatHangsIsAnOutage: nobody is told to sign in again, and nobody
+// waits for ever.
+func TestPostgresThatHangsIsAnOutage(t *testing.T) {
+	t.Parallel()
+	r := newReplica(t, storetest.OpenURL(t), "redis://127.0.0.1:1")
+	ctx := t.Context()
+	id := r.connect(t, time.Hour)
+	held, err := r.store.Pool().Begin(ctx)
+	must(t, err)
+	defer held.Rollback(context.WithoutCancel(ctx))
+	_, err = held.Exec(ctx, `LOCK TABLE connections IN ACCESS EXCLUSIVE MODE`)
+	must(t, err)
+	if err := r.Check(ctx, id, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v, want a deadline", err)
+	}
+}
+
+// TestSilentListenerIsNotTrusted: the session on which revocations are announced
+// dies without a word, as behind a NAT that forgot it.
+func TestSilentListenerIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	databaseURL, redisURL := storetest.OpenURL(t), storetest.Redis(t)
+	path := newPath(t, databaseURL)
+	here, there := newReplica(t, databaseURL, redisURL), newReplica(t, path.url, redisURL)
+	ctx := t.Context()
+	id := here.connect(t, time.Hour)
+	there.check(t, "before", id, nil)
+	path.silent.Store(true)
+	if !here.revoke(t, id) {
+		t.Error("not confirmed")
+	}
+	must(t, here.redis.Set(ctx, "conn:"+id.String(), "a:0", time.Hour).Err())
+	waitFor(t, func() bool { return there.Check(ctx, id, 0) != nil })
+}
+
+// path is a way to Postgres that can fall silent: what is sent arrives nowhere.
+type path struct {
+	url    string
+	silent atomic.Bool
+}
+
+func newPath(t testing.TB, databaseURL string) *path {
+	t.Helper()
+	config, err := pgx.ParseConfig(databaseURL)
+	must(t, err)
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { listener.Close() })
+	p := &path{url: fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", config.User, listener.Addr(), config.Database)}
+	carry := func(to, from net.Conn) {
+		defer to.Close()
+		defer from.Close()
+		buffer := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buffer)
+			if err != nil {
+				return
+			}
+			if p.silent.Load() {
+				continue
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial(network, address)
+			if err != nil {
+				client.Close()
+				return
+			}
+			go carry(server, client)
+			go carry(client, server)
+		}
+	}()
+	return p
 }
 
 // waitFor polls until a background worker has done its part.

@@ -1,0 +1,59 @@
+package authz
+
+import (
+	"net/http"
+	"strconv"
+
+	"scaling.cloud/mcp/web/ui"
+)
+
+// public adapts an endpoint that programs call: JSON errors, open to every
+// origin (nothing here is authenticated by a cookie), one method besides
+// OPTIONS.
+func (s *Server) public(method string, endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
+	allow := method + ", OPTIONS"
+	if method == http.MethodGet {
+		allow = "GET, HEAD, OPTIONS"
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+		switch {
+		case r.Method == http.MethodOptions:
+			h.Set("Access-Control-Allow-Methods", allow)
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
+			h.Set("Access-Control-Max-Age", "86400")
+			h.Set("Allow", allow)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case r.Method == method, r.Method == http.MethodHead && method == http.MethodGet:
+		default:
+			h.Set("Allow", allow)
+			s.writeError(w, r, &Error{Status: http.StatusMethodNotAllowed, Code: codeInvalidRequest, Description: "This endpoint takes " + method + " requests."})
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
+		if err := endpoint(w, r); err != nil {
+			s.writeError(w, r, err)
+		}
+	})
+}
+
+// page adapts an endpoint that a person's browser opens. Its errors are pages:
+// an error that may go to the client's redirect URI has been sent there by the
+// endpoint itself.
+func (s *Server) page(endpoint func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ui.SetHeaders(w.Header())
+		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
+		if err := endpoint(w, r); err != nil {
+			e := asError(err)
+			s.logError(r, e)
+			if e.Status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+			}
+			ui.WriteError(w, r, e.Status, pageTitle(e), e.Description)
+		}
+	})
+}
