@@ -245,9 +245,8 @@ func whatIsBlockedIsNoticed(t *testing.T, chromium context.Context) {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	b := newTab(t, chromium, server.URL)
-	b.open(server.URL).blocks("form-action", click("Go"))
-	if len(b.complaints()) == 0 {
-		t.Error("Chromium blocked a redirect, and the test would pass")
+	if noticed := b.open(server.URL).blocks("form-action", click("Go")); len(noticed) != 1 {
+		t.Errorf("Chromium blocked one redirect, and the tab noticed %q", noticed)
 	}
 	select {
 	case <-n.referers:

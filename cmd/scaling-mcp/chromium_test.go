@@ -249,13 +249,30 @@ const placeOf = `(label => {
 	return {X, Y, Problem: thing.contains(hit) ? "" : "it is covered by " + hit?.outerHTML};
 })(%s)`
 
-// blocks carries out an action, and waits for Chromium to say that it blocked
-// what that leads to, for the named directive of a Content-Security-Policy.
-func (b *tab) blocks(directive string, action chromedp.Action[chromedp.Void]) {
+// blocks carries out an action, and waits until the tab has noticed that Chromium
+// blocked what that leads to, for the named directive of a
+// Content-Security-Policy. It returns what was noticed, and forgets it.
+func (b *tab) blocks(directive string, action chromedp.Action[chromedp.Void]) []string {
 	b.t.Helper()
 	named := func(e log.EventEntryAdded) bool { return strings.Contains(e.Entry.Text, directive) }
 	if _, err := chromedp.Run(b.ctx, chromedp.WaitEvent(log.EntryAdded, named, action)); err != nil {
 		b.fatal(err)
+	}
+	// The event has come; the tab's own listener hears of it in its own time.
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		b.mu.Lock()
+		noticed := slices.ContainsFunc(b.problems, func(problem string) bool { return strings.Contains(problem, directive) })
+		b.mu.Unlock()
+		if noticed {
+			return b.complaints()
+		}
+		select {
+		case <-b.ctx.Done():
+			b.fatal(fmt.Errorf("nobody noticed that Chromium blocked something: %w", b.ctx.Err()))
+		case <-ticker.C:
+		}
 	}
 }
 
