@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"scaling.cloud/mcp/loopback"
 )
 
 // Headers of the MCP transport that browsers send and read across origins.
@@ -65,10 +67,10 @@ func (s *Server) originAllowed(origin string) bool {
 // requests carry our public name.
 func (s *Server) rebound(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok || !loopbackHost(hostOnly(local.String())) {
+	if !ok || !loopback.Host(hostOnly(local.String())) {
 		return false
 	}
-	return !strings.EqualFold(r.Host, s.host) && !loopbackHost(hostOnly(r.Host))
+	return !strings.EqualFold(r.Host, s.host) && !loopback.Host(hostOnly(r.Host))
 }
 
 // originOf returns the origin of a URL as browsers write it (RFC 6454 §6.1).
@@ -88,15 +90,7 @@ func loopbackOrigin(origin string) bool {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return false
 	}
-	return origin == u.Scheme+"://"+u.Host && loopbackHost(u.Hostname())
-}
-
-func loopbackHost(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return origin == u.Scheme+"://"+u.Host && loopback.Host(u.Hostname())
 }
 
 func hostOnly(hostport string) string {

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"strings"
 	"time"
 
 	"scaling.cloud/mcp/authz"
+	"scaling.cloud/mcp/loopback"
 )
 
 // secret is a setting that never prints itself.
@@ -91,10 +91,10 @@ func (s *settings) checkProduction() error {
 	if _, _, err := s.masterKeys(); err != nil {
 		problems = append(problems, err)
 	}
-	if u, err := url.Parse(s.ClerkAPIURL); err != nil || u.Scheme != "https" || isLoopback(u.Hostname()) {
+	if u, err := url.Parse(s.ClerkAPIURL); err != nil || u.Scheme != "https" || loopback.Host(u.Hostname()) {
 		problems = append(problems, errors.New("SCALING_CLERK_API_URL must be https: our secret key travels there"))
 	}
-	if u, err := url.Parse(s.ClerkIssuer); s.ClerkIssuer != "" && (err != nil || u.Scheme != "https" || isLoopback(u.Hostname())) {
+	if u, err := url.Parse(s.ClerkIssuer); s.ClerkIssuer != "" && (err != nil || u.Scheme != "https" || loopback.Host(u.Hostname())) {
 		problems = append(problems, errors.New("SCALING_CLERK_ISSUER must be the https URL of a real Clerk instance; the development Clerk lets anybody sign in as anybody"))
 	}
 	return errors.Join(s.checkCommon(), errors.Join(problems...))
@@ -125,7 +125,7 @@ func checkOrigin(origin string) error {
 	if err != nil || u.Host == "" || u.User != nil {
 		return errors.New("is not a URL such as https://mcp.example.com")
 	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())) {
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback.Host(u.Hostname())) {
 		return errors.New("must be https, or http to this computer")
 	}
 	// As browsers write it in an Origin header (RFC 6454 §6.2): compared byte for
@@ -135,10 +135,4 @@ func checkOrigin(origin string) error {
 		return errors.New("must be an origin in lower case: no default port, no path, no trailing slash")
 	}
 	return nil
-}
-
-// isLoopback reports whether host means this computer.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }

@@ -33,22 +33,23 @@ var arrows = map[string][]string{
 		"web", "web/ui",
 		"authz", "authz/accesstoken", "authz/clerk/clerkdev",
 		"resource", "resource/oncall",
-		"store", "store/volatile", "store/pgdev", "migrations",
+		"store", "store/volatile", "store/pgdev", "migrations", "loopback",
 	},
 	"web":            {"web/ui", "store", "store/volatile", "visible"},
 	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile", "visible"},
-	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "visible"},
+	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "visible", "loopback"},
 	"store":          {},
 	"store/volatile": {"store"},
 	"migrations":     {},
 
 	// Leaves: of ours they know the domain types alone.
-	"web/ui":               {"store"},
+	"web/ui":               {"store", "loopback"},
 	"authz/accesstoken":    {"store"},
 	"authz/clerk/clerkdev": {"store"},
 	"resource/oncall":      {"store"},
 	"store/pgdev":          {"store"},
 	"visible":              {},
+	"loopback":             {},
 
 	"store/storetest": {"store", "store/pgdev", "migrations"},
 }

@@ -1,9 +1,9 @@
 package ui
 
 import (
-	"net/netip"
 	"net/url"
-	"strings"
+
+	"scaling.cloud/mcp/loopback"
 )
 
 // Client is how a page speaks of a client: what it calls itself, and what is
@@ -28,19 +28,11 @@ func RedirectPlace(redirectURI string) (host string, local bool) {
 	}
 	switch u.Scheme {
 	case "https":
-		return u.Host, loopback(u.Hostname())
+		return u.Host, loopback.Host(u.Hostname())
 	case "http":
-		return u.Hostname(), loopback(u.Hostname())
+		return u.Hostname(), loopback.Host(u.Hostname())
 	}
 	return u.Scheme + "://", true
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
 
 func (c Client) proven() bool { return c.Verified && !c.Local }
