@@ -22,6 +22,11 @@ const callTimeout = 30 * time.Second
 // errInternal is all that a client learns of a fault of ours.
 var errInternal = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
 
+// errCancelled answers a call whose client took it back. Whether the SDK notices
+// before the tool starts or the tool while it runs is chance, and not to be told
+// apart by the client.
+var errCancelled = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "The call was cancelled."}
+
 // guard stands around everything that the SDK executes. It makes the scope
 // decision on the very name that is about to be called, gives tool errors their
 // form, and keeps faults from the client and from the process: the SDK runs
@@ -65,6 +70,10 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 		}
 		outcome := "ok"
 		if r, ok := result.(*mcp.CallToolResult); ok && r.IsError {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				s.Annotate(ctx, slog.String("outcome", "cancelled"))
+				return nil, errCancelled
+			}
 			e := s.toolError(ctx, t, call.Arguments, r.GetError())
 			outcome, result = e.Code, e.result()
 		}

@@ -111,7 +111,7 @@ func inOurWords(message string) (*jsonrpc.Error, bool) {
 		{"JSON RPC not handled", jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: "There is no such method here."}},
 		{": unmarshaling ", jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "The params do not have the shape that this method takes."}},
 		{`missing required "params"`, jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "This method takes params."}},
-		{context.Canceled.Error(), jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "The call was cancelled."}},
+		{context.Canceled.Error(), *errCancelled},
 	} {
 		if strings.Contains(message, known.part) {
 			return &known.Error, true
