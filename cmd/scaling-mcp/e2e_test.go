@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -34,11 +35,15 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 }
 func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
+// listening finds a server's own address in its log.
+var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
+
 // system is a running dev command.
 type system struct {
-	url  string
-	log  *lockedBuffer
-	stop func() // waits
+	url     string // public
+	address string // its own, host:port
+	log     *lockedBuffer
+	stop    func() // waits
 }
 
 // startDev runs dev until its ready line, on a database and a Redis of the
@@ -69,6 +74,7 @@ func startDev(t testing.TB, args ...string) *system {
 		printed.Write(buffer[:n])
 		if _, after, found := strings.Cut(printed.String(), "ready: "); found && strings.Contains(after, "\n") {
 			s.url, _, _ = strings.Cut(after, "\n")
+			s.address = listening.FindStringSubmatch(s.log.String())[1]
 			go io.Copy(io.Discard, reader)
 			return s
 		}
@@ -147,16 +153,25 @@ func (c *client) token() *oauth2.Token {
 	return token
 }
 
-// status calls the MCP endpoint by hand with a token.
-func (s *system) status(t testing.TB, token string) *http.Response {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`))
+// mcpRequest is a call of the MCP endpoint by hand, with a token.
+func mcpRequest(ctx context.Context, address, token string) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, text/event-stream")
 	r.Header.Set("Authorization", "Bearer "+token)
+	return r, nil
+}
+
+// status calls the MCP endpoint by hand with a token.
+func (s *system) status(t testing.TB, token string) *http.Response {
+	t.Helper()
+	r, err := mcpRequest(t.Context(), s.address, token)
+	if err != nil {
+		t.Fatal(err)
+	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,23 @@ import (
 // nothing on disk and ends with the test.
 func Redis(t testing.TB) string {
 	t.Helper()
+	return StartRedis(t).URL
+}
+
+// RedisServer is a redis-server that a test stops and starts.
+type RedisServer struct {
+	URL    string
+	t      testing.TB
+	path   string // of the program
+	dir    string
+	socket string
+	child  *lifeline.Child // nil: stopped
+}
+
+// StartRedis starts a redis-server of the test's own, which keeps nothing on disk
+// and ends with the test.
+func StartRedis(t testing.TB) *RedisServer {
+	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		missing(t, "redis-server is not installed; install the package redis-server (on dnf, pacman, apk and brew: redis)")
@@ -28,33 +45,55 @@ func Redis(t testing.TB) string {
 		t.Fatalf("storetest: %v", err)
 	}
 	socket := filepath.Join(dir, "redis.sock")
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	child, err := lifeline.Start(cmd, dir)
-	if err != nil {
-		t.Fatalf("storetest: redis-server: %v", err)
-	}
+	r := &RedisServer{URL: "unix://" + socket, t: t, path: path, dir: dir, socket: socket}
 	t.Cleanup(func() {
-		if err := child.Stop(); err != nil {
-			t.Errorf("storetest: redis-server ended with %v", err)
-		}
+		r.Stop()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("storetest: %v", err)
 		}
 	})
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: -1})
+	r.Start()
+	return r
+}
+
+// Start starts a stopped server, empty, at the same URL, and waits until it
+// answers.
+func (r *RedisServer) Start() {
+	r.t.Helper()
+	cmd := exec.Command(r.path, "--port", "0", "--unixsocket", r.socket, "--save", "", "--appendonly", "no", "--dir", r.dir)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	child, err := lifeline.Start(cmd, r.dir)
+	if err != nil {
+		r.t.Fatalf("storetest: redis-server: %v", err)
+	}
+	r.child = child
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: r.socket, MaxRetries: -1})
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
 	defer cancel()
 	for client.Ping(ctx).Err() != nil {
 		select {
 		case <-child.Done():
-			t.Fatalf("storetest: redis-server did not start (%v):\n%s", child.Wait(), said.String())
+			r.t.Fatalf("storetest: redis-server did not start (%v):\n%s", child.Wait(), said.String())
 		case <-ctx.Done():
-			t.Fatalf("storetest: redis-server did not answer")
+			r.t.Fatalf("storetest: redis-server did not answer")
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return "unix://" + socket
 }
+
+// Stop ends the server, if it runs.
+func (r *RedisServer) Stop() {
+	r.t.Helper()
+	if r.child == nil {
+		return
+	}
+	if err := r.child.Stop(); err != nil {
+		r.t.Errorf("storetest: redis-server ended with %v", err)
+	}
+	r.child = nil
+}
+
+// Stopped reports whether the server is stopped.
+func (r *RedisServer) Stopped() bool { return r.child == nil }
