@@ -42,7 +42,7 @@ func TestKeysAreTheSameForEveryServerWithTheMasterKey(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got.signing.KeyID != made.signing.KeyID || got.tokenMAC != made.tokenMAC || got.chain != made.chain {
+		if got.signing().KeyID != made.signing().KeyID || got.tokenMAC != made.tokenMAC || got.chain != made.chain {
 			t.Errorf("%s: other keys", name)
 		}
 	}

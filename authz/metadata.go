@@ -2,6 +2,8 @@ package authz
 
 import (
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
@@ -9,8 +11,12 @@ import (
 )
 
 // metadataMaxAge is how long clients and caches may keep the metadata and the
-// keys, in seconds as Cache-Control writes them.
-const metadataMaxAge = "public, max-age=300"
+// keys. No signing key is used before it has been published for longer.
+const metadataMaxAge = 5 * time.Minute
+
+func cacheable(h http.Header) {
+	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(metadataMaxAge/time.Second)))
+}
 
 // metadata serves the authorization server's metadata (RFC 8414 §3). The same
 // document answers for OpenID Connect discovery, where MCP clients look second.
@@ -20,7 +26,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 		scopes = append(scopes, scope.Name)
 	}
 	authMethods := []string{store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost}
-	w.Header().Set("Cache-Control", metadataMaxAge)
+	cacheable(w.Header())
 	writeJSON(w, http.StatusOK, oauthex.AuthServerMeta{
 		Issuer:                                 s.PublicURL,
 		AuthorizationEndpoint:                  s.PublicURL + "/oauth/authorize",
@@ -43,7 +49,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 
 // jwks serves the public halves of the signing keys (RFC 7517 §5).
 func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Cache-Control", metadataMaxAge)
+	cacheable(w.Header())
 	writeJSON(w, http.StatusOK, s.Keys.public())
 	return nil
 }

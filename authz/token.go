@@ -81,7 +81,7 @@ func (s *Server) issue(c *store.Connection, scopes []string, refresh string, now
 		ID:           uuid.NewString(),
 		IssuedAt:     now,
 		ExpiresAt:    expires,
-	}, s.Keys.signing)
+	}, s.Keys.signing())
 	if err != nil {
 		return nil, err
 	}

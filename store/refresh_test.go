@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -291,7 +292,6 @@ func TestServersThatStartAtOnceAgreeOnKeys(t *testing.T) {
 	ctx := t.Context()
 	var mu sync.Mutex
 	sealed := map[string]bool{}
-	created := 0
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -299,23 +299,22 @@ func TestServersThatStartAtOnceAgreeOnKeys(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			err = s.CreateFirstSigningKey(ctx, store.SigningKey{KID: string(rune('a' + i)), Alg: "ES256", PublicJWK: []byte(`{}`), PrivateSealed: []byte{1}}, now)
+			for _, state := range []store.KeyState{store.KeyActive, store.KeyNext} {
+				if err := s.CreateSigningKey(ctx, signingKey(fmt.Sprint(state, i), state), now); err != nil {
+					t.Error(err)
+				}
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			sealed[string(got)] = true
-			if err == nil {
-				created++
-			} else if !errors.Is(err, store.ErrConflict) {
-				t.Error(err)
-			}
 		})
 	}
 	wg.Wait()
-	if len(sealed) != 1 || created != 1 {
-		t.Errorf("%d sealed keys, %d signing keys, want one of each", len(sealed), created)
+	if len(sealed) != 1 {
+		t.Errorf("%d sealed keys, want one", len(sealed))
 	}
 	keys, err := s.SigningKeys(ctx)
-	if err != nil || len(keys) != 1 || keys[0].State != store.KeyActive {
-		t.Errorf("signing keys are %v, %v", keys, err)
+	if err != nil || len(keys) != 2 || keys[0].State != store.KeyActive || keys[1].State != store.KeyNext {
+		t.Errorf("signing keys are %v, %v, want one active and one next", keys, err)
 	}
 }

@@ -98,13 +98,19 @@ type Keys interface {
 }
 
 // Verifier checks access tokens for one issuer. It remembers the tokens that it
-// found good, by hash, so that a client's later calls cost no signature check.
-// It is safe for concurrent use.
+// found good, by hash, so that a client's later calls cost no signature check;
+// a key that is withdrawn takes them with it. It is safe for concurrent use.
 type Verifier struct {
 	issuer    string
 	audiences []string
 	keys      Keys
-	verified  *lru.Cache[[sha256.Size]byte, *Claims]
+	verified  *lru.Cache[[sha256.Size]byte, signed]
+}
+
+// signed is what a token says, and the id of the key that signed it.
+type signed struct {
+	claims *Claims
+	kid    string
 }
 
 // rememberedTokens bounds the verified tokens kept in memory, at about 600
@@ -114,64 +120,74 @@ const rememberedTokens = 16384
 // NewVerifier returns a Verifier of tokens that issuer issued for any one of
 // audiences, all of them names of one protected resource.
 func NewVerifier(issuer string, audiences []string, keys Keys) *Verifier {
-	verified, err := lru.New[[sha256.Size]byte, *Claims](rememberedTokens)
+	verified, err := lru.New[[sha256.Size]byte, signed](rememberedTokens)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
 	return &Verifier{issuer: issuer, audiences: audiences, keys: keys, verified: verified}
 }
 
-// Verify returns what token says, if it is a live token of this issuer for this
+// Verify returns what a token says, if it is a live token of this issuer for this
 // resource (RFC 9068 §4). The error is, or wraps, ErrInvalid or ErrExpired.
-func (v *Verifier) Verify(token string, now time.Time) (*Claims, error) {
-	hash := sha256.Sum256([]byte(token))
-	claims, ok := v.verified.Get(hash)
-	if !ok {
+func (v *Verifier) Verify(text string, now time.Time) (*Claims, error) {
+	hash := sha256.Sum256([]byte(text))
+	token, ok := v.verified.Get(hash)
+	if ok {
+		if _, known := v.keys.VerificationKey(token.kid); !known {
+			v.verified.Remove(hash)
+			return nil, fmt.Errorf("%w: unknown key", ErrInvalid)
+		}
+	} else {
 		var err error
-		if claims, err = Decode(token, v.issuer, v.keys); err != nil {
+		if token, err = decode(text, v.issuer, v.keys); err != nil {
 			return nil, err
 		}
-		if !slices.Contains(v.audiences, claims.Audience) {
-			return nil, fmt.Errorf("%w: audience is %q", ErrInvalid, claims.Audience)
+		if !slices.Contains(v.audiences, token.claims.Audience) {
+			return nil, fmt.Errorf("%w: audience is %q", ErrInvalid, token.claims.Audience)
 		}
-		v.verified.Add(hash, claims)
+		v.verified.Add(hash, token)
 	}
-	if !now.Before(claims.ExpiresAt) {
+	if !now.Before(token.claims.ExpiresAt) {
 		v.verified.Remove(hash)
 		return nil, ErrExpired
 	}
-	return claims, nil
+	return token.claims, nil
 }
 
 // Decode returns what token says if issuer signed it, whatever its audience and
 // even if it has expired. The error is, or wraps, ErrInvalid.
 func Decode(token, issuer string, keys Keys) (*Claims, error) {
+	decoded, err := decode(token, issuer, keys)
+	return decoded.claims, err
+}
+
+func decode(token, issuer string, keys Keys) (signed, error) {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return signed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	header := parsed.Headers[0]
 	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); !strings.EqualFold(strings.TrimPrefix(typ, "application/"), headerType) {
-		return nil, fmt.Errorf("%w: type is %q", ErrInvalid, typ)
+		return signed{}, fmt.Errorf("%w: type is %q", ErrInvalid, typ)
 	}
 	key, ok := keys.VerificationKey(header.KeyID)
 	if !ok {
-		return nil, fmt.Errorf("%w: unknown key", ErrInvalid)
+		return signed{}, fmt.Errorf("%w: unknown key", ErrInvalid)
 	}
 	var w wire
 	if err := parsed.Claims(key, &w); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return signed{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if w.Issuer != issuer {
-		return nil, fmt.Errorf("%w: issuer is %q", ErrInvalid, w.Issuer)
+		return signed{}, fmt.Errorf("%w: issuer is %q", ErrInvalid, w.Issuer)
 	}
 	if len(w.Audience) != 1 {
-		return nil, fmt.Errorf("%w: audience is %q", ErrInvalid, w.Audience)
+		return signed{}, fmt.Errorf("%w: audience is %q", ErrInvalid, w.Audience)
 	}
 	if w.Expiry == nil || w.IssuedAt == nil {
-		return nil, fmt.Errorf("%w: no lifetime", ErrInvalid)
+		return signed{}, fmt.Errorf("%w: no lifetime", ErrInvalid)
 	}
-	return &Claims{
+	return signed{&Claims{
 		Issuer:       w.Issuer,
 		Subject:      w.Subject,
 		Audience:     w.Audience[0],
@@ -183,5 +199,5 @@ func Decode(token, issuer string, keys Keys) (*Claims, error) {
 		ID:           w.ID,
 		IssuedAt:     w.IssuedAt.Time(),
 		ExpiresAt:    w.Expiry.Time(),
-	}, nil
+	}, header.KeyID}, nil
 }

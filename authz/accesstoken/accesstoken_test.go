@@ -94,6 +94,30 @@ func TestRememberedTokenExpiresLikeAnyOther(t *testing.T) {
 	}
 }
 
+func TestRememberedTokenDiesWithItsKey(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Truncate(time.Second)
+	withdrawn, other, known := newKey(t, "k1"), newKey(t, "k2"), keys{}
+	known.add(withdrawn)
+	known.add(other)
+	v := accesstoken.NewVerifier(issuer, audiences, known)
+	token, bystander := sign(t, good(now), withdrawn), sign(t, good(now), other)
+	for _, live := range []string{token, bystander} {
+		if _, err := v.Verify(live, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delete(known, "k1")
+	for range 2 {
+		if _, err := v.Verify(token, now); !errors.Is(err, accesstoken.ErrInvalid) {
+			t.Errorf("error is %v, want ErrInvalid", err)
+		}
+	}
+	if _, err := v.Verify(bystander, now); err != nil {
+		t.Errorf("a token of another key: %v", err)
+	}
+}
+
 // raw signs any claims under any header, as an attacker with some key would.
 func raw(t testing.TB, key jose.SigningKey, typ string, claims map[string]any) string {
 	t.Helper()

@@ -55,7 +55,7 @@ func (s *settings) checkCommon() error {
 	if err := checkOrigin(s.PublicURL); err != nil {
 		problems = append(problems, fmt.Errorf("SCALING_PUBLIC_URL %w", err))
 	}
-	if s.AccessTokenTTL < time.Second || s.AccessTokenTTL > 24*time.Hour {
+	if s.AccessTokenTTL < time.Second || s.AccessTokenTTL > authz.MaxAccessTokenTTL {
 		problems = append(problems, errors.New("SCALING_ACCESS_TOKEN_TTL must be from 1s to 24h"))
 	}
 	if s.RefreshIdleTTL < s.AccessTokenTTL {

@@ -130,6 +130,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		})
 	})
 	g.Go(func() error { return usage.Run(ctx) })
+	g.Go(func() error { return keys.Run(ctx, authz.KeysEvery, log) })
 	g.Go(func() error { return sweep(ctx, st, c.AccessTokenTTL, log) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -191,7 +192,8 @@ func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, l
 		now := time.Now()
 		bounded, cancel := context.WithTimeout(ctx, sweepBound)
 		_, err := st.DeleteExpiredIdempotencyKeys(bounded, now)
-		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))))
+		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))),
+			st.DeleteSigningKeysRetired(bounded, now.Add(-authz.RetiredKeyKept)))
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "sweeping", "error", err)
