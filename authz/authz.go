@@ -3,7 +3,7 @@
 // audience-bound access tokens (RFC 9068, RFC 8707) and rotating refresh
 // tokens. It does not know who the person is: package signin tells it. That a
 // code or a refresh token is used once is store's guarantee; whether a
-// connection still lives is asked of package volatile, by others.
+// connection still lives is package volatile's to say.
 package authz
 
 import (
@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/authz/cookie"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/web/ui"
@@ -46,6 +47,7 @@ type Config struct {
 	Sessions    Sessions
 	Directory   Directory
 	Revocations Revocations
+	Liveness    Liveness
 
 	AccessTokenTTL   time.Duration
 	RefreshIdleTTL   time.Duration // a refresh token unused for this long is dead
@@ -61,12 +63,15 @@ type Server struct {
 	oauth    provider
 	resource protectedResource
 	jar      cookie.Jar
+
+	accessTokens *accesstoken.Verifier
 }
 
 // New returns a Server.
 func New(c Config) *Server {
 	s := &Server{Config: c, resource: newProtectedResource(c.PublicURL), jar: cookie.NewJar(c.PublicURL)}
 	s.oauth = newProvider(s)
+	s.accessTokens = accesstoken.NewVerifier(c.PublicURL, []string{s.resource.origin, s.resource.endpoint}, c.Keys)
 	return s
 }
 
@@ -88,6 +93,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("/oauth/register", s.public(http.MethodPost, s.register))
 	mux.Handle("/oauth/token", s.public(http.MethodPost, s.token))
 	mux.Handle("/oauth/revoke", s.public(http.MethodPost, s.revoke))
+	mux.Handle("/oauth/introspect", s.confidential(s.introspect))
 
 	mux.Handle("GET /oauth/authorize", s.page(s.authorize))
 	mux.Handle("POST /oauth/authorize", s.page(s.authorize))

@@ -1,11 +1,13 @@
 package authz_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,10 +16,12 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/PuerkitoBio/goquery"
+	"github.com/google/uuid"
 
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/accesstoken"
@@ -77,6 +81,23 @@ func (p *published) count() int {
 	return len(p.revoked)
 }
 
+// liveness asks Postgres, while it is there.
+type liveness struct {
+	store *store.Store
+	away  atomic.Bool
+}
+
+func (l *liveness) Check(ctx context.Context, id uuid.UUID, epoch int) error {
+	if l.away.Load() {
+		return errors.New("neither redis nor postgres answers")
+	}
+	state, err := l.store.ConnectionState(ctx, id)
+	if err == nil && (!state.Live || state.Epoch != epoch) {
+		return store.ErrNotFound
+	}
+	return err
+}
+
 // clock is a clock that a test moves.
 type clock struct {
 	mu  sync.Mutex
@@ -94,10 +115,12 @@ func (c *clock) advance(d time.Duration) {
 type server struct {
 	t         testing.TB
 	url       string
+	issuer    string
 	store     *store.Store
 	keys      *authz.Keys
 	people    *people
 	published *published
+	liveness  *liveness
 	clock     *clock
 	browser   *http.Client // keeps cookies, follows no redirect
 	handler   http.Handler
@@ -111,35 +134,56 @@ var (
 func start(t testing.TB) *server {
 	t.Helper()
 	st := storetest.Open(t)
-	mux := http.NewServeMux()
 	s := &server{
-		t: t, store: st, published: &published{},
+		t: t, store: st, published: &published{}, liveness: &liveness{store: st},
 		clock: &clock{now: time.Now().Truncate(time.Second)},
 		people: &people{store: st, signedIn: "user_alice", memberships: []store.Membership{
 			{Organization: acme, Role: store.RoleAdmin}, {Organization: globex, Role: store.RoleMember},
 		}},
 		browser: newBrowser(t),
-		handler: mux,
 	}
-	master, err := authz.ParseMasterKey(base64.StdEncoding.EncodeToString([]byte("a master key for tests, 32 bytes")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.keys, err = authz.OpenKeys(t.Context(), st, master, nil, s.clock.Now()); err != nil {
+	var err error
+	if s.keys, err = authz.OpenKeys(t.Context(), st, masterKey(t, "a master key for tests, 32 bytes"), nil, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.people.Sync(t.Context(), "user_alice"); err != nil {
 		t.Fatal(err)
 	}
+	s.serve()
+	return s
+}
+
+// serve mounts the server at a URL of its own, which is the issuer unless there
+// is one.
+func (s *server) serve() {
+	mux := http.NewServeMux()
+	s.handler = mux
 	listener := httptest.NewServer(mux)
-	t.Cleanup(listener.Close)
+	s.t.Cleanup(listener.Close)
 	s.url = listener.URL
+	s.issuer = cmp.Or(s.issuer, s.url)
 	authz.New(authz.Config{
-		PublicURL: s.url, Store: st, Keys: s.keys, Sessions: s.people, Directory: s.people, Revocations: s.published,
+		PublicURL: s.issuer, Store: s.store, Keys: s.keys, Sessions: s.people, Directory: s.people, Revocations: s.published, Liveness: s.liveness,
 		AccessTokenTTL: time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour,
 		Log: slog.New(slog.DiscardHandler), Now: s.clock.Now,
 	}).Mount(mux)
-	return s
+}
+
+// replica is another server of the same issuer, on the same database.
+func (s *server) replica(keys *authz.Keys) *server {
+	other := *s
+	other.keys = keys
+	other.serve()
+	return &other
+}
+
+func masterKey(t testing.TB, text string) authz.MasterKey {
+	t.Helper()
+	key, err := authz.ParseMasterKey(base64.StdEncoding.EncodeToString([]byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func newBrowser(t testing.TB) *http.Client {
@@ -360,7 +404,7 @@ func (c *oauthClient) refresh(token string) answer {
 // claims verifies an access token as a resource server would.
 func (s *server) claims(access string) *accesstoken.Claims {
 	s.t.Helper()
-	claims, err := accesstoken.NewVerifier(s.url, []string{s.url, s.url + "/mcp"}, s.keys).Verify(access, s.clock.Now())
+	claims, err := accesstoken.NewVerifier(s.issuer, []string{s.issuer, s.issuer + "/mcp"}, s.keys).Verify(access, s.clock.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -41,6 +41,9 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 		CodeChallengeMethodsSupported:          []string{"S256"},
 		TokenEndpointAuthMethodsSupported:      authMethods,
 		RevocationEndpointAuthMethodsSupported: authMethods,
+		// RFC 7662: for resource servers that an operator registered, not for clients.
+		IntrospectionEndpoint:                     s.PublicURL + "/oauth/introspect",
+		IntrospectionEndpointAuthMethodsSupported: []string{store.AuthMethodBasic, store.AuthMethodPost},
 		// RFC 9207: on success and on error.
 		AuthorizationResponseIssParameterSupported: true,
 	})

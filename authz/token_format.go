@@ -16,10 +16,14 @@ import (
 // Prefixes of what we hand out, so that people and secret scanners know it when
 // they see it.
 const (
-	refreshTokenPrefix  = "scl_rt_"
-	codePrefix          = "scl_ac_"
-	clientSecretPrefix  = "scl_cs_"
-	clientIDPrefix      = "scl_client_"
+	refreshTokenPrefix = "scl_rt_"
+	codePrefix         = "scl_ac_"
+	clientSecretPrefix = "scl_cs_"
+	clientIDPrefix     = "scl_client_"
+
+	resourceServerIDPrefix     = "scl_server_"
+	resourceServerSecretPrefix = "scl_rs_"
+
 	randomBytes         = 32
 	refreshTokenMACSize = 16
 )

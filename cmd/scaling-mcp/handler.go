@@ -54,6 +54,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Sessions:         sessions,
 		Directory:        directory,
 		Revocations:      p.liveness,
+		Liveness:         p.liveness,
 		AccessTokenTTL:   c.AccessTokenTTL,
 		RefreshIdleTTL:   c.RefreshIdleTTL,
 		ConnectionMaxAge: c.ConnectionMaxAge,
