@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 		"web", "web/ui",
 		"authz", "authz/accesstoken", "authz/clerk/clerkdev",
 		"resource", "resource/oncall",
-		"store", "store/volatile", "store/pgdev", "migrations", "loopback",
+		"store", "store/volatile", "store/pgdev", "migrations", "loopback", "visible",
 	},
 	"web":            {"web/ui", "store", "store/volatile", "visible"},
 	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile", "visible"},

@@ -20,11 +20,14 @@ import (
 // commands is the whole command line: a field's tags are its flag, environment
 // variable, default and help.
 type commands struct {
-	Serve       serveCommand       `cmd:"" help:"Run the server."`
-	Migrate     migrateCommand     `cmd:"" help:"Bring the database schema up to date."`
-	Dev         devCommand         `cmd:"" help:"Run everything on this computer: a private PostgreSQL, Redis, a development Clerk, demo data, and the server."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running server whether it is ready; exit status 1 if not."`
-	Version     versionCommand     `cmd:"" help:"Print the version."`
+	Serve           serveCommand           `cmd:"" help:"Run the server."`
+	Migrate         migrateCommand         `cmd:"" help:"Bring the database schema up to date."`
+	Dev             devCommand             `cmd:"" help:"Run everything on this computer: a private PostgreSQL, Redis, a development Clerk, demo data, and the server."`
+	Keys            keysCommand            `cmd:"" help:"Rotate the keys that sign access tokens."`
+	Connections     connectionsCommand     `cmd:"" help:"List and revoke connections, for an emergency."`
+	ResourceServers resourceServersCommand `cmd:"" help:"Who may introspect access tokens (RFC 7662)."`
+	Healthcheck     healthcheckCommand     `cmd:"" help:"Ask a running server whether it is ready; exit status 1 if not."`
+	Version         versionCommand         `cmd:"" help:"Print the version."`
 }
 
 func main() {
