@@ -43,7 +43,7 @@ type authorizationRequest struct {
 	scopes        []store.Scope // to be offered, in the consent page's order
 	resource      string        // canonical (RFC 8707)
 	codeChallenge string        // S256 (RFC 7636)
-	forceSignIn   bool          // prompt=login
+	signInAnew    bool          // prompt=login or select_account
 }
 
 // authorize serves the authorization endpoint (RFC 6749 §3.1). It stores the
@@ -65,12 +65,12 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	handle := secret.New("")
 	browser := s.jar.Begin(w, r, authorizeTrip, handle, store.AuthorizationRequestLifetime)
 	err = s.Store.CreateAuthorizationRequest(r.Context(), secret.Hash(handle), secret.Hash(browser),
-		store.AuthorizationRequest{ClientID: to.client.ID, Form: form.Encode()}, s.Now())
+		store.AuthorizationRequest{ClientID: to.client.ID, Form: form.Encode(), SignInAnew: request.signInAnew}, s.Now())
 	if err != nil {
 		return unavailable(err)
 	}
-	next := "/oauth/consent?" + url.Values{"request": {handle}}.Encode()
-	if request.forceSignIn {
+	next := consentURL(handle)
+	if request.signInAnew {
 		next = signInURL(next, true)
 	}
 	http.Redirect(w, r, next, http.StatusSeeOther)
@@ -78,23 +78,31 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 }
 
 // authorizationForm returns the parameters of an authorization request, which
-// come in the query or, by POST, in the body (RFC 6749 §3.1). Parameters without
-// a value count as absent.
+// come in the query or, by POST, in the body (RFC 6749 §3.1).
 func authorizationForm(r *http.Request) (url.Values, error) {
+	if r.Method == http.MethodPost {
+		form, err := bodyForm(r)
+		if err != nil {
+			return nil, err
+		}
+		return parameters(form)
+	}
 	form, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, refuse(codeInvalidRequest, "The app sent a request that cannot be read.")
 	}
-	if r.Method == http.MethodPost {
-		body, err := postForm(r)
-		if err != nil {
-			return nil, err
-		}
-		form = body
-	}
-	for name, values := range form {
-		if form[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" }); len(form[name]) == 0 {
-			delete(form, name)
+	return parameters(form)
+}
+
+// parameters returns the parameters of an authorization request as they are
+// kept: text, not too long, and absent where they have no value (RFC 6749 §3.1).
+func parameters(sent url.Values) (url.Values, error) {
+	form := url.Values{}
+	for name, values := range sent {
+		for _, value := range values {
+			if value != "" {
+				form.Add(name, value)
+			}
 		}
 	}
 	if !isText(form) {
@@ -145,6 +153,12 @@ func (s *Server) parseAuthorizationRequest(ctx context.Context, to destination, 
 	if name, twice := repeated(form); twice {
 		return nil, refuse(codeInvalidRequest, "The parameter "+name+" is there more than once.")
 	}
+	if form.Has("request") {
+		return nil, refuse(codeRequestNotSupported, "Request objects are not supported (RFC 9101).")
+	}
+	if form.Has("request_uri") {
+		return nil, refuse(codeRequestURINotSupported, "request_uri must be one that /oauth/par has returned.")
+	}
 	if form.Get("response_type") == "" {
 		return nil, refuse(codeInvalidRequest, "response_type is missing.")
 	}
@@ -167,7 +181,11 @@ func (s *Server) parseAuthorizationRequest(ctx context.Context, to destination, 
 	if err != nil {
 		return nil, err
 	}
+	// Other values of prompt than these ask for nothing that we do not do anyway.
 	prompts := strings.Fields(form.Get("prompt"))
+	if slices.Contains(prompts, "none") && len(prompts) > 1 {
+		return nil, refuse(codeInvalidRequest, "prompt=none cannot stand beside another value.")
+	}
 	if slices.Contains(prompts, "none") {
 		return nil, refuse(codeConsentRequired, "Consent is asked for each time, so prompt=none cannot succeed.")
 	}
@@ -178,7 +196,7 @@ func (s *Server) parseAuthorizationRequest(ctx context.Context, to destination, 
 		scopes:        offeredScopes(form.Get("scope"), to.client),
 		resource:      resource,
 		codeChallenge: form.Get("code_challenge"),
-		forceSignIn:   slices.Contains(prompts, "login"),
+		signInAnew:    slices.Contains(prompts, "login") || slices.Contains(prompts, "select_account"),
 	}
 	return request, s.oauth.validate(ctx, request)
 }
@@ -220,6 +238,11 @@ func (s *Server) refuseAtClient(w http.ResponseWriter, r *http.Request, to desti
 		Location:   location,
 	}))
 	return nil
+}
+
+// consentURL returns where the request of handle waits for its person.
+func consentURL(handle string) string {
+	return "/oauth/consent?" + url.Values{"request": {handle}}.Encode()
 }
 
 // signInURL returns where a person signs in and then comes back to a path of

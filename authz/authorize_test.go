@@ -1,18 +1,12 @@
 package authz_test
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/PuerkitoBio/goquery"
 	"github.com/google/go-cmp/cmp"
-
-	"scaling.cloud/mcp/store"
 )
 
 func TestMetadataIsOneDocumentEverywhere(t *testing.T) {
@@ -74,82 +68,214 @@ func TestEveryEndpointAnswersInItsOwnForm(t *testing.T) {
 	}
 }
 
-// TestAuthorizeNeverRedirectsBeforeItKnowsWhere has requests whose error is for
-// the person alone.
-func TestAuthorizeNeverRedirectsBeforeItKnowsWhere(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	tests := []struct {
-		name   string
-		change func(url.Values)
-	}{
-		{"RFC 6749 §4.1.2.1: no client", func(f url.Values) { f.Del("client_id") }},
-		{"RFC 6749 §4.1.2.1: unknown client", func(f url.Values) { f.Set("client_id", "nobody") }},
-		{"RFC 6749 §3.1: client twice", func(f url.Values) { f.Add("client_id", "x") }},
-		{"RFC 6749 §3.1: redirect URI twice", func(f url.Values) { f.Add("redirect_uri", "https://evil.example/") }},
-		{"RFC 9700 §4.1: another host", func(f url.Values) { f.Set("redirect_uri", "https://evil.example/") }},
-		{"RFC 9700 §4.1: trailing slash", func(f url.Values) { f.Set("redirect_uri", claudeRedirect+"/") }},
-		{"RFC 9700 §4.1: capital host", func(f url.Values) { f.Set("redirect_uri", "https://CLAUDE.ai/api/mcp/auth_callback") }},
-		{"RFC 9700 §4.1: explicit port", func(f url.Values) { f.Set("redirect_uri", "https://claude.ai:443/api/mcp/auth_callback") }},
-		{"RFC 9700 §4.1: extra query", func(f url.Values) { f.Set("redirect_uri", claudeRedirect+"?x=1") }},
-		{"RFC 9700 §4.1: path traversal", func(f url.Values) { f.Set("redirect_uri", claudeRedirect+"/../x") }},
-		{"RFC 9700 §4.1: user information", func(f url.Values) { f.Set("redirect_uri", "https://x@claude.ai/api/mcp/auth_callback") }},
-		{"RFC 9700 §4.1: encoded", func(f url.Values) { f.Set("redirect_uri", "https://claude.ai/api/mcp/auth%5fcallback") }},
-		{"javascript", func(f url.Values) { f.Set("redirect_uri", "javascript:alert(1)") }},
-		{"NUL", func(f url.Values) { f.Set("state", "a\x00b") }},
-		{"RFC 6749 Appendix B: not UTF-8", func(f url.Values) { f.Set("client_id", "\xff") }},
-		{"too long", func(f url.Values) { f.Set("state", strings.Repeat("x", 9<<10)) }},
-	}
-	for _, tt := range tests {
-		f := c.request()
-		tt.change(f)
-		a := s.get("/oauth/authorize?" + f.Encode())
-		if a.StatusCode < 400 || a.StatusCode >= 500 || a.Header.Get("Location") != "" {
-			t.Errorf("%s: %d, Location %q, want an error page", tt.name, a.StatusCode, a.Header.Get("Location"))
-		}
-		if a.page(t).Find("h1").Length() != 1 {
-			t.Errorf("%s: not a page: %s", tt.name, a.body)
-		}
+// otherRedirectURIs are what an attacker, or a careless client, makes of a
+// registered https redirect URI (RFC 9700 §4.1).
+func otherRedirectURIs() map[string]string {
+	return map[string]string{
+		"another host":           "https://evil.example/",
+		"trailing slash":         claudeRedirect + "/",
+		"capital scheme":         "HTTPS://claude.ai/api/mcp/auth_callback",
+		"capital host":           "https://CLAUDE.ai/api/mcp/auth_callback",
+		"capital path":           "https://claude.ai/api/mcp/AUTH_callback",
+		"explicit port":          "https://claude.ai:443/api/mcp/auth_callback",
+		"another port":           "https://claude.ai:8443/api/mcp/auth_callback",
+		"http":                   "http://claude.ai/api/mcp/auth_callback",
+		"extra query":            claudeRedirect + "?x=1",
+		"empty query":            claudeRedirect + "?",
+		"parent directory":       claudeRedirect + "/../x",
+		"same directory":         "https://claude.ai/api/./mcp/auth_callback",
+		"encoded traversal":      claudeRedirect + "/%2e%2e/x",
+		"user information":       "https://x@claude.ai/api/mcp/auth_callback",
+		"host as user":           "https://claude.ai@evil.example/api/mcp/auth_callback",
+		"look-alike letter":      "https://\u0441laude.ai/api/mcp/auth_callback",
+		"look-alike in punycode": "https://xn--laude-2of.ai/api/mcp/auth_callback",
+		"host with a final dot":  "https://claude.ai./api/mcp/auth_callback",
+		"longer host":            "https://claude.ai.evil.example/api/mcp/auth_callback",
+		"backslash":              "https://claude.ai\\@evil.example/api/mcp/auth_callback",
+		"fragment":               claudeRedirect + "#x",
+		"empty fragment":         claudeRedirect + "#",
+		"encoded letter":         "https://claude.ai/api/mcp/auth%5fcallback",
+		"encoded slash":          "https://claude.ai/api%2fmcp/auth_callback",
+		"2 KB":                   claudeRedirect + strings.Repeat("x", 2048),
+		"space in front":         " " + claudeRedirect,
+		"line break behind":      claudeRedirect + "\r\nSet-Cookie: x=y",
+		"no scheme":              "//claude.ai/api/mcp/auth_callback",
+		"javascript":             "javascript:alert(1)",
+		"javascript, disguised":  "javascript://claude.ai/api/mcp/auth_callback%0aalert(1)",
+		"data":                   "data:text/html,<script>alert(1)</script>",
+		"file":                   "file:///etc/passwd",
+		"vbscript":               "vbscript:x",
+		"blob":                   "blob:https://claude.ai/1",
+		"about":                  "about:blank",
+		"http without slashes":   "http:claude.ai/api/mcp/auth_callback",
+		"loopback":               "http://127.0.0.1/api/mcp/auth_callback",
 	}
 }
 
-// TestAuthorizeTellsTheClient has requests whose error goes to the client.
-func TestAuthorizeTellsTheClient(t *testing.T) {
+// rows counts everything that a request could leave behind.
+func (s *server) rows() (n int) {
+	s.t.Helper()
+	err := s.store.Pool().QueryRow(s.t.Context(), `
+		SELECT (SELECT count(*) FROM authorization_requests) + (SELECT count(*) FROM pushed_requests)
+		     + (SELECT count(*) FROM authorization_codes) + (SELECT count(*) FROM connections)
+		     + (SELECT count(*) FROM sign_in_attempts) + (SELECT count(*) FROM oauth_clients)`).Scan(&n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// refusal is an authorization request that is wrong in one way.
+type refusal struct {
+	name   string
+	change func(url.Values)
+	want   string // the error code
+	page   bool   // the person is told, and nobody redirected; else the client is
+}
+
+// refusals are the checks of RFC 6749 §4.1.2.1 and its relatives, in the order
+// in which they are made.
+func refusals(s *server) []refusal {
+	set := func(name, value string) func(url.Values) { return func(f url.Values) { f.Set(name, value) } }
+	add := func(name, value string) func(url.Values) { return func(f url.Values) { f.Add(name, value) } }
+	del := func(name string) func(url.Values) { return func(f url.Values) { f.Del(name) } }
+	list := []refusal{
+		{"RFC 6749 §3.1: redirect URI twice", add("redirect_uri", "https://evil.example/"), "invalid_request", true},
+		{"RFC 6749 §3.1: the same redirect URI twice", add("redirect_uri", claudeRedirect), "invalid_request", true},
+		{"RFC 6749 Appendix B: NUL", set("state", "a\x00b"), "invalid_request", true},
+		{"RFC 6749 Appendix B: not UTF-8", set("scope", "\xff"), "invalid_request", true},
+		{"too long", set("state", strings.Repeat("x", 9<<10)), "invalid_request", true},
+
+		{"RFC 6749 §3.1: scope twice", add("scope", "x"), "invalid_request", false},
+		{"RFC 6749 §3.1: response type twice", add("response_type", "code"), "invalid_request", false},
+		{"RFC 6749 §3.1: challenge twice", add("code_challenge", challenge("another")), "invalid_request", false},
+		{"OIDC §3.1.2.6: request object", set("request", "eyJhbGciOiJub25lIn0.e30."), "request_not_supported", false},
+		{"RFC 6749 §3.1.1: no response type", del("response_type"), "invalid_request", false},
+		{"RFC 6749 §3.1.1: implicit", set("response_type", "token"), "unsupported_response_type", false},
+		{"RFC 6749 §3.1.1: ID token", set("response_type", "id_token"), "unsupported_response_type", false},
+		{"RFC 6749 §3.1.1: hybrid", set("response_type", "code token"), "unsupported_response_type", false},
+		{"RFC 6749 §3.1.1: in capitals", set("response_type", "CODE"), "unsupported_response_type", false},
+		{"response mode fragment", set("response_mode", "fragment"), "invalid_request", false},
+		{"response mode form_post", set("response_mode", "form_post"), "invalid_request", false},
+		{"response mode unknown", set("response_mode", "query.jwt"), "invalid_request", false},
+		{"RFC 7636 §4.4.1: no PKCE", func(f url.Values) { f.Del("code_challenge"); f.Del("code_challenge_method") }, "invalid_request", false},
+		{"RFC 7636 §4.4.1: no challenge", del("code_challenge"), "invalid_request", false},
+		{"RFC 9700 §2.1.1: plain", set("code_challenge_method", "plain"), "invalid_request", false},
+		{"RFC 7636 §4.3: no method means plain", del("code_challenge_method"), "invalid_request", false},
+		{"RFC 7636 §4.3: method in lower case", set("code_challenge_method", "s256"), "invalid_request", false},
+		{"RFC 7636 §4.2: challenge too short", set("code_challenge", challenge("x")[:42]), "invalid_request", false},
+		{"RFC 7636 §4.2: challenge too long", set("code_challenge", challenge("x")+"A"), "invalid_request", false},
+		{"RFC 7636 §4.2: challenge with padding", set("code_challenge", challenge("x")[:42]+"="), "invalid_request", false},
+		{"RFC 7636 §4.2: line break behind the challenge", set("code_challenge", challenge("x")+"\n"), "invalid_request", false},
+		{"RFC 8707 §2: another resource", set("resource", "https://evil.example/mcp"), "invalid_target", false},
+		{"RFC 8707 §2: a path below ours", set("resource", s.url+"/mcp/x"), "invalid_target", false},
+		{"RFC 8707 §2: fragment", set("resource", s.url+"/mcp#x"), "invalid_target", false},
+		{"RFC 8707 §2: query", set("resource", s.url+"/mcp?x"), "invalid_target", false},
+		{"RFC 8707 §2: two slashes", set("resource", s.url+"/mcp//"), "invalid_target", false},
+		{"RFC 8707 §2: two resources", func(f url.Values) { f["resource"] = []string{s.url, s.url + "/mcp"} }, "invalid_request", false},
+		{"OIDC §3.1.2.1: none and another prompt", set("prompt", "none login"), "invalid_request", false},
+		{"OIDC §3.1.2.6: prompt=none", set("prompt", "none"), "consent_required", false},
+	}
+	for name, uri := range otherRedirectURIs() {
+		list = append(list, refusal{"redirect URI: " + name, set("redirect_uri", uri), "invalid_request", true})
+	}
+	return list
+}
+
+// isRefused fails the test unless an answer of the authorization endpoint is
+// what a refusal wants.
+func (s *server) isRefused(tt refusal, a answer, state string) {
+	s.t.Helper()
+	location := a.Header.Get("Location")
+	if tt.page {
+		if a.StatusCode < 400 || a.StatusCode >= 500 || location != "" || a.page(s.t).Find("h1").Length() != 1 {
+			s.t.Errorf("%s: %d, Location %q, want an error page", tt.name, a.StatusCode, location)
+		}
+		return
+	}
+	u, err := url.Parse(location)
+	if err != nil || a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(location, claudeRedirect+"?") {
+		s.t.Errorf("%s: %d, Location %q, want a redirect to the client", tt.name, a.StatusCode, location)
+		return
+	}
+	got := u.Query()
+	if got.Get("error") != tt.want || got.Get("state") != state || got.Get("iss") != s.url || got.Has("code") {
+		s.t.Errorf("%s: answer is %v, want %s with state and iss", tt.name, got, tt.want)
+	}
+}
+
+// TestAuthorizeRefuses goes through what can be wrong, and where it is told.
+func TestAuthorizeRefuses(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := s.register(claudeRedirect)
-	tests := []struct {
-		name   string
-		change func(url.Values)
-		want   string
-	}{
-		{"RFC 6749 §3.1.1: no response type", func(f url.Values) { f.Del("response_type") }, "invalid_request"},
-		{"RFC 6749 §3.1.1: implicit", func(f url.Values) { f.Set("response_type", "token") }, "unsupported_response_type"},
-		{"RFC 6749 §3.1.1: hybrid", func(f url.Values) { f.Set("response_type", "code token") }, "unsupported_response_type"},
-		{"RFC 7636 §4.4.1: no challenge", func(f url.Values) { f.Del("code_challenge") }, "invalid_request"},
-		{"RFC 9700 §2.1.1: plain", func(f url.Values) { f.Set("code_challenge_method", "plain") }, "invalid_request"},
-		{"RFC 7636 §4.3: no method means plain", func(f url.Values) { f.Del("code_challenge_method") }, "invalid_request"},
-		{"RFC 7636 §4.2: challenge too short", func(f url.Values) { f.Set("code_challenge", "x") }, "invalid_request"},
-		{"form_post", func(f url.Values) { f.Set("response_mode", "form_post") }, "invalid_request"},
-		{"fragment", func(f url.Values) { f.Set("response_mode", "fragment") }, "invalid_request"},
-		{"RFC 8707 §2: another resource", func(f url.Values) { f.Set("resource", "https://evil.example/mcp") }, "invalid_target"},
-		{"RFC 8707 §2: two resources", func(f url.Values) { f["resource"] = []string{s.url, s.url + "/mcp"} }, "invalid_request"},
-		{"RFC 6749 §3.1: scope twice", func(f url.Values) { f.Add("scope", "x") }, "invalid_request"},
-		{"OIDC §3.1.2.6: prompt=none", func(f url.Values) { f.Set("prompt", "none") }, "consent_required"},
-	}
-	for _, tt := range tests {
+	before := s.rows()
+	set := func(name, value string) func(url.Values) { return func(f url.Values) { f.Set(name, value) } }
+	for _, tt := range append(refusals(s),
+		refusal{"RFC 6749 §4.1.2.1: no client", func(f url.Values) { f.Del("client_id") }, "invalid_request", true},
+		refusal{"RFC 6749 §4.1.2.1: empty client", set("client_id", ""), "invalid_request", true},
+		refusal{"RFC 6749 §4.1.2.1: unknown client", set("client_id", "nobody"), "invalid_client", true},
+		refusal{"RFC 6749 Appendix B: client not UTF-8", set("client_id", "\xff"), "invalid_request", true},
+		refusal{"RFC 6749 §3.1: client twice", func(f url.Values) { f.Add("client_id", c.id) }, "invalid_request", true},
+		refusal{"OIDC §3.1.2.6: a request_uri of the client's", set("request_uri", "https://evil.example/request.jwt"), "request_uri_not_supported", false},
+		refusal{"RFC 6749 §3.1: request_uri twice", func(f url.Values) { f["request_uri"] = []string{"urn:ietf:params:oauth:request_uri:x", "y"} }, "invalid_request", false},
+	) {
+		const state = "a state&with=everything+in %it, \u00e9"
 		f := c.request()
+		f.Set("state", state)
 		tt.change(f)
-		a := s.get("/oauth/authorize?" + f.Encode())
-		location, err := a.Location()
-		if err != nil || !strings.HasPrefix(location.String(), claudeRedirect+"?") {
-			t.Errorf("%s: %d %v, want a redirect to the client", tt.name, a.StatusCode, err)
-			continue
-		}
-		got := location.Query()
-		if got.Get("error") != tt.want || got.Get("state") != "s" || got.Get("iss") != s.url || got.Has("code") {
-			t.Errorf("%s: answer is %v, want %s with state and iss", tt.name, got, tt.want)
+		s.isRefused(tt, s.get("/oauth/authorize?"+f.Encode()), state)
+		s.isRefused(tt, s.post(s.browser, "/oauth/authorize", f), state)
+	}
+	if after := s.rows(); after != before {
+		t.Errorf("%d rows were stored by requests that were refused", after-before)
+	}
+}
+
+func TestStateSentTwiceIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.register(claudeRedirect)
+	f := c.request()
+	f.Add("state", "other")
+	location, err := s.get("/oauth/authorize?" + f.Encode()).Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := location.Query(); got.Get("error") != "invalid_request" || got.Has("state") {
+		t.Errorf("answer is %v, want invalid_request without a state", got)
+	}
+}
+
+// TestStateComesBackByteForByte is RFC 6749 §4.1.2: "the exact value".
+func TestStateComesBackByteForByte(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for redirectURI, local := range map[string]bool{"https://a.example/cb?tenant=1": false, "http://127.0.0.1/cb": true} {
+		c := s.register(redirectURI)
+		for name, state := range map[string]string{
+			"absent": "", "one character": "x", "2 KB": strings.Repeat("s", 2048), "unicode": "\u65e5\u672c \U0001f600",
+			"reserved": "a&b=c+d e%20f#g?h/i;j", "JSON": `{"nonce":"a/b+c=="}`, "spaces around": " x ", "line break": "a\r\nb",
+		} {
+			for _, action := range []string{"allow", "deny"} {
+				f := c.request()
+				f.Set("state", state)
+				page, _ := c.consentPage(f)
+				posted := form(t, page)
+				posted.Set("action", action)
+				location, err := s.post(s.browser, "/oauth/consent", posted).Location()
+				if err != nil {
+					t.Errorf("%s, %s: %v", name, action, err)
+					continue
+				}
+				got := location.Query()
+				if got.Get("state") != state || got.Has("state") != (state != "") || got.Get("iss") != s.url {
+					t.Errorf("%s, %s: answer is %v, want the state as it was, and iss", name, action, got)
+				}
+				if !local && got.Get("tenant") != "1" {
+					t.Errorf("%s: the redirect URI lost its query: %s", name, location)
+				}
+			}
 		}
 	}
 }
@@ -158,39 +284,62 @@ func TestAuthorizeForgivesWhatClientsDo(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c := s.register("http://localhost/callback")
-	tests := []struct {
-		name   string
-		change func(url.Values)
-	}{
-		{"no state", func(f url.Values) { f.Del("state") }},
-		{"empty state", func(f url.Values) { f.Set("state", "") }},
-		{"prompt=consent", func(f url.Values) { f.Set("prompt", "consent") }},
-		{"response_mode=query", func(f url.Values) { f.Set("response_mode", "query") }},
-		{"unknown scopes", func(f url.Values) { f.Set("scope", "read openid offline_access") }},
-		{"no scope", func(f url.Values) { f.Del("scope") }},
-		{"resource with a slash and capitals", func(f url.Values) { f.Set("resource", strings.ToUpper(s.url[:7])+s.url[7:]+"/mcp/") }},
-		{"resource is the origin", func(f url.Values) { f.Set("resource", s.url) }},
-		{"another loopback port", func(f url.Values) { f.Set("redirect_uri", "http://localhost:58135/callback") }},
-		{"no redirect URI, one registered", func(f url.Values) { f.Del("redirect_uri") }},
-		{"unknown parameter twice", func(f url.Values) { f["x"] = []string{"1", "2"} }},
-	}
-	for _, tt := range tests {
+	set := func(name, value string) func(url.Values) { return func(f url.Values) { f.Set(name, value) } }
+	for name, change := range map[string]func(url.Values){
+		"prompt=consent":                  set("prompt", "consent"),
+		"prompt=create":                   set("prompt", "create"),
+		"a prompt that nobody knows":      set("prompt", "x y"),
+		"empty prompt":                    set("prompt", ""),
+		"response_mode=query":             set("response_mode", "query"),
+		"unknown scopes":                  set("scope", "read openid offline_access"),
+		"scopes twice in one parameter":   set("scope", "incidents:read  incidents:read"),
+		"scopes that are no scope tokens": set("scope", "\"incidents:read\" \\ \u00e9"),
+		"no scope":                        func(f url.Values) { f.Del("scope") },
+		"empty scope":                     set("scope", ""),
+		"no resource":                     func(f url.Values) { f.Del("resource") },
+		"another loopback port":           set("redirect_uri", "http://localhost:58135/callback"),
+		"no redirect URI, one registered": func(f url.Values) { f.Del("redirect_uri") },
+		"what OpenID Connect clients add": func(f url.Values) {
+			f.Set("nonce", "n")
+			f.Set("max_age", "0")
+			f.Set("ui_locales", "de")
+			f.Set("login_hint", "x@y.example")
+			f.Set("display", "popup")
+		},
+		"unknown parameter twice":            func(f url.Values) { f["x"] = []string{"1", "2"} },
+		"a parameter once empty, once not":   func(f url.Values) { f.Add("scope", "") },
+		"request and request_uri, but empty": func(f url.Values) { f.Set("request", ""); f.Set("request_uri", "") },
+	} {
 		f := c.request()
-		tt.change(f)
-		page, _ := c.consentPage(f)
-		if page.StatusCode != http.StatusOK {
-			t.Errorf("%s: consent page is %d", tt.name, page.StatusCode)
-			continue
+		change(f)
+		for method, a := range map[string]answer{"GET": s.get("/oauth/authorize?" + f.Encode()), "POST": s.post(s.browser, "/oauth/authorize", f)} {
+			location := a.Header.Get("Location")
+			if !strings.HasPrefix(location, "/oauth/consent?") {
+				t.Errorf("%s %s: %d, Location %q, want the consent page", method, name, a.StatusCode, location)
+				continue
+			}
+			answer, err := s.post(s.browser, "/oauth/consent", form(t, s.get(location))).Location()
+			if err != nil || answer.Query().Get("code") == "" || answer.Query().Get("iss") != s.url {
+				t.Errorf("%s %s: answer is %v, %v", method, name, answer, err)
+			}
 		}
-		a := s.post(s.browser, "/oauth/consent", form(t, page))
-		location, err := a.Location()
-		if err != nil {
-			t.Errorf("%s: %d %s", tt.name, a.StatusCode, a.body)
-			continue
-		}
-		got := location.Query()
-		if got.Has("state") != (f.Get("state") != "") || got.Get("iss") != s.url || got.Get("code") == "" {
-			t.Errorf("%s: answer is %v", tt.name, got)
+	}
+}
+
+// TestResourceIsOneOfTwo is RFC 8707 §2 as design §9 has it: what is forgiven in
+// the request is not in the token.
+func TestResourceIsOneOfTwo(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	c := s.register(claudeRedirect)
+	upper := strings.ToUpper(s.url[:7]) + strings.ToUpper(s.url[7:])
+	for sent, want := range map[string]string{
+		"": s.url + "/mcp", s.url + "/mcp": s.url + "/mcp", s.url + "/mcp/": s.url + "/mcp", upper + "/mcp": s.url + "/mcp",
+		s.url: s.url, s.url + "/": s.url, upper: s.url,
+	} {
+		answer := c.allow(func(request, _ url.Values) { request.Set("resource", sent) })
+		if got := s.claims(c.token(c.redemption(answer.Get("code"))).tokens(t).Access).Audience; got != want {
+			t.Errorf("resource %q: the token is for %s, want %s", sent, got, want)
 		}
 	}
 }
@@ -223,170 +372,6 @@ func TestErrorsGoUnseenOnlyWhereThatIsSafe(t *testing.T) {
 	}
 }
 
-func TestConsentSaysWhoAsksAndWhere(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register("https://stranger.example/cb")
-	page, _ := c.consentPage(c.request())
-	text := page.page(t).Find("body").Text()
-	for _, want := range []string{"Test client", "stranger.example", "nverified", "alice@acme.example", "Acme", "Globex", "See incidents and their timelines"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the consent page does not say %q", want)
-		}
-	}
-	boxes := map[string]bool{}
-	page.page(t).Find("input[name=scope]").Each(func(_ int, box *goquery.Selection) {
-		_, boxes[box.AttrOr("value", "")] = box.Attr("checked")
-	})
-	want := map[string]bool{
-		store.ScopeIncidentsRead: true, store.ScopeSchedulesRead: true, store.ScopeIncidentsWrite: true,
-		store.ScopeIncidentsPublish: false, store.ScopeOfflineAccess: true,
-	}
-	if diff := cmp.Diff(want, boxes); diff != "" {
-		t.Errorf("ticked scopes (-want +got):\n%s", diff)
-	}
-	csp := page.Header.Get("Content-Security-Policy")
-	if !strings.Contains(csp, "form-action 'self' https://stranger.example;") || !strings.Contains(csp, "frame-ancestors 'none'") {
-		t.Errorf("Content-Security-Policy is %q", csp)
-	}
-}
-
-func TestDenyTellsTheClientAndMakesNothing(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	page, _ := c.consentPage(c.request())
-	posted := form(t, page)
-	posted.Set("action", "deny")
-	location, err := s.post(s.browser, "/oauth/consent", posted).Location()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := location.Query(); got.Get("error") != "access_denied" || got.Get("state") != "s" || got.Get("iss") != s.url || got.Has("code") {
-		t.Errorf("answer is %v, want access_denied with state and iss", got)
-	}
-	posted.Set("action", "allow")
-	if a := s.post(s.browser, "/oauth/consent", posted); a.StatusCode != http.StatusNotFound {
-		t.Errorf("Allow after Deny: %d, want 404", a.StatusCode)
-	}
-}
-
-func TestConsentFormComesBackWithWhatIsWrong(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	for name, change := range map[string]func(url.Values){
-		"nothing ticked":              func(f url.Values) { f.Del("scope") },
-		"only offline access":         func(f url.Values) { f["scope"] = []string{store.ScopeOfflineAccess} },
-		"a scope that was not asked":  func(f url.Values) { f["scope"] = []string{"admin"} },
-		"no organization":             func(f url.Values) { f.Del("org_id") },
-		"somebody else's":             func(f url.Values) { f.Set("org_id", "org_other") },
-		"an organization that is SQL": func(f url.Values) { f.Set("org_id", "' OR 1=1 --") },
-	} {
-		page, _ := c.consentPage(c.request())
-		posted := form(t, page)
-		change(posted)
-		a := s.post(s.browser, "/oauth/consent", posted)
-		if a.StatusCode != http.StatusUnprocessableEntity || a.page(t).Find("input[name=request]").Length() != 1 {
-			t.Errorf("%s: %d, want the form again", name, a.StatusCode)
-		}
-	}
-}
-
-// TestConsentIsBoundToBrowserAndPerson is the confused deputy of the MCP security
-// practices, and its relatives.
-func TestConsentIsBoundToBrowserAndPerson(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	page, location := c.consentPage(c.request())
-	posted := form(t, page)
-
-	victim := newBrowser(t)
-	if a := s.post(victim, "/oauth/consent", posted); a.StatusCode != http.StatusNotFound {
-		t.Errorf("posted by another browser: %d, want 404", a.StatusCode)
-	}
-	mine := s.browser
-	s.browser = victim
-	if a := s.get(location); a.StatusCode != http.StatusNotFound {
-		t.Errorf("opened in another browser: %d, want 404", a.StatusCode)
-	}
-	s.browser = mine
-
-	s.people.mu.Lock()
-	s.people.signedIn = "user_bob"
-	s.people.mu.Unlock()
-	if _, _, err := s.people.Sync(t.Context(), "user_bob"); err != nil {
-		t.Fatal(err)
-	}
-	if a := s.post(s.browser, "/oauth/consent", posted); a.StatusCode != http.StatusNotFound {
-		t.Errorf("posted by another person than looked at it: %d, want 404", a.StatusCode)
-	}
-
-	s.people.mu.Lock()
-	s.people.signedIn = ""
-	s.people.mu.Unlock()
-	if a := s.get(location); !strings.HasPrefix(a.Header.Get("Location"), "/sign-in?return_to=") {
-		t.Errorf("signed out: %d, Location %q, want the sign-in", a.StatusCode, a.Header.Get("Location"))
-	}
-
-	cross, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/oauth/consent", strings.NewReader(posted.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cross.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	cross.Header.Set("Sec-Fetch-Site", "cross-site")
-	cross.Header.Set("Origin", "https://evil.example")
-	if a := s.do(s.browser, cross); a.StatusCode != http.StatusForbidden {
-		t.Errorf("posted by another site: %d, want 403", a.StatusCode)
-	}
-}
-
-func TestAllowPressedTwiceMakesOneConnection(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	page, _ := c.consentPage(c.request())
-	posted := form(t, page)
-	codes := 0
-	for _, a := range race(8, func() answer { return s.post(s.browser, "/oauth/consent", posted) }) {
-		switch a.StatusCode {
-		case http.StatusSeeOther:
-			codes++
-		case http.StatusNotFound:
-		default:
-			t.Errorf("%d %s", a.StatusCode, a.body)
-		}
-	}
-	if codes != 1 {
-		t.Errorf("%d codes were issued, want 1", codes)
-	}
-}
-
-func TestConsentWithoutClerkOrForTheBanned(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	page, location := c.consentPage(c.request())
-	posted := form(t, page)
-	s.people.mu.Lock()
-	s.people.away = errors.New("clerk is away")
-	s.people.mu.Unlock()
-	for name, a := range map[string]answer{"page": s.get(location), "Allow": s.post(s.browser, "/oauth/consent", posted)} {
-		if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
-			t.Errorf("Clerk away, %s: %d, want 503 with Retry-After", name, a.StatusCode)
-		}
-	}
-	s.people.mu.Lock()
-	s.people.away, s.people.banned = nil, true
-	s.people.mu.Unlock()
-	for name, a := range map[string]answer{"page": s.get(location), "Allow": s.post(s.browser, "/oauth/consent", posted)} {
-		if a.StatusCode != http.StatusForbidden {
-			t.Errorf("banned, %s: %d, want 403", name, a.StatusCode)
-		}
-	}
-}
-
 func TestDamagedQueryIsNotReadInPart(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -395,78 +380,5 @@ func TestDamagedQueryIsNotReadInPart(t *testing.T) {
 		if a := s.get("/oauth/authorize?" + c.request().Encode() + damage); a.StatusCode != http.StatusBadRequest || a.Header.Get("Location") != "" {
 			t.Errorf("%s: %d, Location %q, want an error page", damage, a.StatusCode, a.Header.Get("Location"))
 		}
-	}
-}
-
-func TestPersonWhomClerkDoesNotKnowIsTurnedAway(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	_, location := c.consentPage(c.request())
-	s.people.mu.Lock()
-	s.people.away = fmt.Errorf("at Clerk: %w", store.ErrNotFound)
-	s.people.mu.Unlock()
-	if a := s.get(location); a.StatusCode != http.StatusForbidden {
-		t.Errorf("%d, want 403: trying again does not help", a.StatusCode)
-	}
-}
-
-func TestNoOrganizationIsExplained(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	s.people.memberships = nil
-	c := s.register(claudeRedirect)
-	page, _ := c.consentPage(c.request())
-	doc := page.page(t)
-	if doc.Find("button[value=allow]:not([disabled])").Length() != 0 || doc.Find("button[value=deny]").Length() != 1 {
-		t.Error("somebody without an organization can press Allow, or cannot press Deny")
-	}
-}
-
-func TestPromptLoginSignsInAgain(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c := s.register(claudeRedirect)
-	f := c.request()
-	f.Set("prompt", "login")
-	a := s.get("/oauth/authorize?" + f.Encode())
-	location, err := a.Location()
-	if err != nil || location.Path != "/sign-in" || location.Query().Get("prompt") != "login" {
-		t.Errorf("Location is %v, want the sign-in with prompt=login", location)
-	}
-}
-
-func TestTwoTabsDoNotDisturbEachOther(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	c, d := s.register(claudeRedirect), s.register("https://other.example/cb")
-	first, _ := c.consentPage(c.request())
-	second, _ := d.consentPage(d.request())
-	for name, page := range map[string]answer{"first": first, "second": second} {
-		if a := s.post(s.browser, "/oauth/consent", form(t, page)); a.StatusCode != http.StatusSeeOther {
-			t.Errorf("%s tab: %d", name, a.StatusCode)
-		}
-	}
-}
-
-func TestClientNamesCannotDisguiseThemselves(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	body, err := json.Marshal(map[string]any{
-		"client_name":   "Cla\u200bu\u1160de\u202e\u2800 <b>Desk</b>\u3164\n\ntop\u2066 Ｃ" + strings.Repeat("x", 100),
-		"redirect_uris": []string{"https://evil.example/cb"}, "token_endpoint_auth_method": "none",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := s.postJSON("/oauth/register", string(body)).json(t)["client_id"].(string)
-	c := &oauthClient{s: s, id: id, redirectURI: "https://evil.example/cb", verifier: strings.Repeat("v", 43)}
-	page, _ := c.consentPage(c.request())
-	text := page.page(t).Find("body").Text()
-	if strings.ContainsAny(text, "\u200b\u202e\u2066\u1160\u3164\u2800") {
-		t.Error("invisible characters are on the page")
-	}
-	if !strings.Contains(text, "Claude <b>Desk</b> top C") || strings.Contains(text, strings.Repeat("x", 65)) {
-		t.Errorf("the name is not shown as plain, short text: %q", text)
 	}
 }

@@ -34,6 +34,7 @@ type people struct {
 	store       *store.Store
 	mu          sync.Mutex
 	signedIn    string
+	session     store.Session // what it says besides who
 	memberships []store.Membership
 	banned      bool
 	away        error
@@ -45,7 +46,9 @@ func (p *people) Session(*http.Request) (*store.Session, error) {
 	if p.signedIn == "" {
 		return nil, store.ErrNotFound
 	}
-	return &store.Session{UserID: p.signedIn}, nil
+	session := p.session
+	session.UserID = p.signedIn
+	return &session, nil
 }
 
 func (p *people) Sync(ctx context.Context, userID string) (store.User, []store.Membership, error) {

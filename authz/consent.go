@@ -23,7 +23,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 	handle := r.URL.Query().Get("request")
 	session, err := s.Sessions.Session(r)
 	if errors.Is(err, store.ErrNotFound) {
-		http.Redirect(w, r, signInURL(r.URL.RequestURI(), false), http.StatusSeeOther)
+		http.Redirect(w, r, signInURL(consentURL(handle), false), http.StatusSeeOther)
 		return nil
 	}
 	if err != nil {
@@ -32,6 +32,10 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) error {
 	stored, err := s.Store.ShowAuthorizationRequest(r.Context(), secret.Hash(handle), secret.Hash(s.jar.Browser(r, authorizeTrip, handle)), session.UserID, s.Now())
 	if err != nil {
 		return waitingError(err)
+	}
+	if !stored.DecidableIn(session) {
+		http.Redirect(w, r, signInURL(consentURL(handle), true), http.StatusSeeOther)
+		return nil
 	}
 	request, err := s.reparse(r, stored)
 	if err != nil {
@@ -56,7 +60,7 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) error {
 	session, err := s.Sessions.Session(r)
 	if errors.Is(err, store.ErrNotFound) {
 		// Signed out meanwhile: back to the page, by way of signing in.
-		http.Redirect(w, r, "/oauth/consent?"+url.Values{"request": {handle}}.Encode(), http.StatusSeeOther)
+		http.Redirect(w, r, consentURL(handle), http.StatusSeeOther)
 		return nil
 	}
 	if err != nil {
@@ -65,6 +69,10 @@ func (s *Server) decideConsent(w http.ResponseWriter, r *http.Request) error {
 	stored, err := s.Store.PendingAuthorizationRequest(r.Context(), secret.Hash(handle), secret.Hash(s.jar.Browser(r, authorizeTrip, handle)), session.UserID, s.Now())
 	if err != nil {
 		return waitingError(err)
+	}
+	if !stored.DecidableIn(session) {
+		http.Redirect(w, r, signInURL(consentURL(handle), true), http.StatusSeeOther)
+		return nil
 	}
 	request, err := s.reparse(r, stored)
 	if err != nil {
@@ -175,7 +183,6 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 	if err != nil {
 		return err
 	}
-	self := "/oauth/consent?" + url.Values{"request": {handle}}.Encode()
 	place, local := ui.RedirectPlace(request.redirectURI)
 	view := ui.ConsentView{
 		ClientName:       request.identity.Name,
@@ -185,7 +192,7 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 		Error:            posted.problem,
 		Handle:           handle,
 		Action:           "/oauth/consent",
-		SwitchAccountURL: signInURL(self, true),
+		SwitchAccountURL: signInURL(consentURL(handle), true),
 	}
 	view.Account.Name, view.Account.Email = user.Name, user.Email
 	for _, m := range memberships {

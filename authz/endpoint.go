@@ -53,7 +53,7 @@ func (s *Server) page(endpoint func(http.ResponseWriter, *http.Request) error) h
 			if e.Status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 			}
-			ui.WriteError(w, r, e.Status, pageTitle(e), e.Description)
+			s.render(w, r, e.Status, failedPage(failure(r, e)))
 		}
 	})
 }

@@ -21,6 +21,8 @@ const (
 	codeUnsupportedResponseType = "unsupported_response_type"
 	codeAccessDenied            = "access_denied"
 	codeConsentRequired         = "consent_required"
+	codeRequestNotSupported     = "request_not_supported"
+	codeRequestURINotSupported  = "request_uri_not_supported"
 	codeServerError             = "server_error"
 	codeTemporarilyUnavailable  = "temporarily_unavailable"
 	codeInvalidRedirectURI      = "invalid_redirect_uri"
@@ -108,14 +110,37 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// pageTitle is what a person reads above the description of an error.
-func pageTitle(e *Error) string {
-	switch {
-	case e.Status == http.StatusServiceUnavailable:
-		return "Back in a moment"
-	case e.Status >= http.StatusInternalServerError:
-		return "Something went wrong"
-	default:
-		return "This connection cannot be made"
+// failure is what a person reads of an error, with a way on: another try where
+// that may help, another account where this one is the trouble.
+func failure(r *http.Request, e *Error) failedView {
+	v := failedView{
+		Title:   "This connection cannot be made",
+		Message: e.Description,
+		Label:   "Your connections",
+		Href:    "/settings/connections",
 	}
+	again := ""
+	if r.Method == http.MethodGet {
+		again = r.URL.RequestURI()
+	}
+	if handle := r.PostForm.Get("request"); r.URL.Path == "/oauth/consent" && handle != "" {
+		again = consentURL(handle)
+	}
+	switch {
+	case e.Status == http.StatusNotFound:
+		v.Title = "This request is no longer open"
+	case e.Status == http.StatusForbidden && again != "":
+		v.Title = "This account cannot connect an app"
+		v.Label, v.Href = "Use another account", signInURL(again, true)
+	case e.Status == http.StatusServiceUnavailable:
+		v.Title = "Back in a moment"
+	case e.Status >= http.StatusInternalServerError:
+		v.Title = "Something went wrong"
+	case e.Code != codeInvalidClient: // whose description says what to do
+		v.AppsMistake = true
+	}
+	if e.Status >= http.StatusInternalServerError && again != "" {
+		v.Label, v.Href = "Try again", again
+	}
+	return v
 }

@@ -12,6 +12,21 @@ import (
 // postForm reads the body of a request to an endpoint that programs call (RFC
 // 6749 §3.2): form-encoded, in the body and nowhere else, no parameter twice.
 func postForm(r *http.Request) (url.Values, error) {
+	form, err := bodyForm(r)
+	if err != nil {
+		return nil, err
+	}
+	if name, twice := repeated(form); twice {
+		return nil, refuse(codeInvalidRequest, "The parameter "+name+" is there more than once.")
+	}
+	if !isText(form) {
+		return nil, refuse(codeInvalidRequest, notText)
+	}
+	return form, nil
+}
+
+// bodyForm reads a form-encoded body.
+func bodyForm(r *http.Request) (url.Values, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return nil, refuse(codeInvalidRequest, "The body must be form-encoded, and Content-Type must say application/x-www-form-urlencoded.")
 	}
@@ -20,12 +35,6 @@ func postForm(r *http.Request) (url.Values, error) {
 			return nil, &Error{Status: http.StatusRequestEntityTooLarge, Code: codeInvalidRequest, Description: "The body is larger than 64 KiB."}
 		}
 		return nil, refuse(codeInvalidRequest, "The body is not form-encoded.")
-	}
-	if name, twice := repeated(r.PostForm); twice {
-		return nil, refuse(codeInvalidRequest, "The parameter "+name+" is there more than once.")
-	}
-	if !isText(r.PostForm) {
-		return nil, refuse(codeInvalidRequest, notText)
 	}
 	return r.PostForm, nil
 }

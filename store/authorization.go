@@ -14,7 +14,17 @@ import (
 type AuthorizationRequest struct {
 	ClientID string
 	Form     string // the request's parameters, URL-encoded
-	UserID   *string
+	// SignInAnew: the client demands that its person signs in for this request
+	// (prompt=login), whoever is signed in already.
+	SignInAnew bool
+	UserID     *string
+	CreatedAt  time.Time
+}
+
+// DecidableIn reports whether a session may see and decide the request: any, or
+// only one of a sign-in that came later and in which the person was asked.
+func (r *AuthorizationRequest) DecidableIn(session *Session) bool {
+	return !r.SignInAnew || session.Prompted && !session.CreatedAt.Before(r.CreatedAt)
 }
 
 // AuthorizationRequestLifetime is how long a person may take to sign in and
@@ -25,9 +35,9 @@ const AuthorizationRequestLifetime = 10 * time.Minute
 // cookie of the browser that brought it.
 func (s *Store) CreateAuthorizationRequest(ctx context.Context, handleHash, browserHash []byte, r AuthorizationRequest, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO authorization_requests (handle_hash, client_id, form, browser_hash, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`,
-		handleHash, r.ClientID, r.Form, browserHash, now, now.Add(AuthorizationRequestLifetime))
+		INSERT INTO authorization_requests (handle_hash, client_id, form, sign_in_anew, browser_hash, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		handleHash, r.ClientID, r.Form, r.SignInAnew, browserHash, now, now.Add(AuthorizationRequestLifetime))
 	return wrap("creating authorization request", err)
 }
 
@@ -39,7 +49,7 @@ func (s *Store) ShowAuthorizationRequest(ctx context.Context, handleHash, browse
 	r, err := one[AuthorizationRequest](s.pool.Query(ctx, `
 		UPDATE authorization_requests SET user_id = $3
 		WHERE handle_hash = $1 AND browser_hash = $2 AND expires_at > $4
-		RETURNING client_id, form, user_id`, handleHash, browserHash, userID, now))
+		RETURNING client_id, form, sign_in_anew, user_id, created_at`, handleHash, browserHash, userID, now))
 	return r, wrap("reading authorization request", err)
 }
 
@@ -47,7 +57,7 @@ func (s *Store) ShowAuthorizationRequest(ctx context.Context, handleHash, browse
 // last in this browser, or ErrNotFound.
 func (s *Store) PendingAuthorizationRequest(ctx context.Context, handleHash, browserHash []byte, userID string, now time.Time) (*AuthorizationRequest, error) {
 	r, err := one[AuthorizationRequest](s.pool.Query(ctx, `
-		SELECT client_id, form, user_id FROM authorization_requests
+		SELECT client_id, form, sign_in_anew, user_id, created_at FROM authorization_requests
 		WHERE handle_hash = $1 AND browser_hash = $2 AND user_id = $3 AND expires_at > $4`,
 		handleHash, browserHash, userID, now))
 	return r, wrap("reading authorization request", err)
@@ -117,8 +127,9 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 }
 
 // DeleteExpired removes what nobody can use any more: authorization requests,
-// sign-in attempts, sessions, codes a day past their end, connections whose code
-// was never redeemed, and revocations that have long been told.
+// sign-in attempts, sessions, codes a day past their end,
+// connections whose code was never redeemed, and revocations that have long been
+// told.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM authorization_requests WHERE expires_at < $1`, now)

@@ -340,7 +340,7 @@ func TestExpiredThingsAreDeletedAndNothingElse(t *testing.T) {
 	ctx := t.Context()
 	live := connected(t, s, "user_bob", acme.ID, "claude")
 	stale := pending(t, s, "user_bob", acme.ID, "cursor")
-	must(t, s.CreateSession(ctx, hash("session"), "user_bob", now))
+	must(t, s.CreateSession(ctx, hash("session"), "user_bob", false, now))
 	must(t, s.CreateSignInAttempt(ctx, hash("state"), hash("browser"), store.SignInAttempt{}, now))
 	must(t, s.CreateAuthorizationRequest(ctx, hash("handle"), hash("browser"), store.AuthorizationRequest{ClientID: "claude"}, now))
 	count := func() (rows int) {

@@ -11,6 +11,7 @@ type Session struct {
 	UserID    string
 	Name      string // the person's, for the page header
 	Email     string
+	Prompted  bool // Clerk was told to ask who they are, and did not answer from its own session
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
@@ -23,11 +24,12 @@ const SessionIdle = time.Hour
 // SessionMaxAge is how long a session lives at most.
 const SessionMaxAge = 8 * time.Hour
 
-// CreateSession stores a session for a person whose user row exists.
-func (s *Store) CreateSession(ctx context.Context, tokenHash []byte, userID string, now time.Time) error {
+// CreateSession stores a session for a person whose user row exists. prompted is
+// what Session.Prompted will say.
+func (s *Store) CreateSession(ctx context.Context, tokenHash []byte, userID string, prompted bool, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO sessions (token_hash, user_id, created_at, last_seen_at, expires_at)
-		VALUES ($1, $2, $3, $3, $4)`, tokenHash, userID, now, now.Add(SessionMaxAge))
+		INSERT INTO sessions (token_hash, user_id, prompted, created_at, last_seen_at, expires_at)
+		VALUES ($1, $2, $3, $4, $4, $5)`, tokenHash, userID, prompted, now, now.Add(SessionMaxAge))
 	return wrap("creating session", err)
 }
 
@@ -36,7 +38,7 @@ func (s *Store) CreateSession(ctx context.Context, tokenHash []byte, userID stri
 func (s *Store) Session(ctx context.Context, tokenHash []byte, now time.Time) (*Session, error) {
 	session, err := one[Session](s.pool.Query(ctx, `
 		WITH live AS (
-			SELECT s.token_hash, s.user_id, u.name, u.email, s.created_at, s.last_seen_at, s.expires_at
+			SELECT s.token_hash, s.user_id, u.name, u.email, s.prompted, s.created_at, s.last_seen_at, s.expires_at
 			FROM sessions s JOIN users u ON u.id = s.user_id
 			WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_seen_at > $3
 			  AND NOT u.banned AND u.deleted_at IS NULL
@@ -44,7 +46,7 @@ func (s *Store) Session(ctx context.Context, tokenHash []byte, now time.Time) (*
 			UPDATE sessions SET last_seen_at = $2 FROM live
 			WHERE sessions.token_hash = live.token_hash AND live.last_seen_at < $4
 		)
-		SELECT user_id, name, email, created_at, expires_at FROM live`,
+		SELECT user_id, name, email, prompted, created_at, expires_at FROM live`,
 		tokenHash, now, now.Add(-SessionIdle), now.Add(-time.Minute)))
 	return session, wrap("reading session", err)
 }
@@ -60,6 +62,7 @@ type SignInAttempt struct {
 	Nonce    string // of the ID token
 	Verifier string // PKCE, towards Clerk
 	ReturnTo string // path and query on our own origin
+	Prompted bool   // Clerk is told to ask who they are
 }
 
 // SignInLifetime is how long a person may take to sign in at Clerk.
@@ -69,9 +72,9 @@ const SignInLifetime = 10 * time.Minute
 // of the browser that began it.
 func (s *Store) CreateSignInAttempt(ctx context.Context, stateHash, browserHash []byte, a SignInAttempt, now time.Time) error {
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO sign_in_attempts (state_hash, browser_hash, nonce, verifier, return_to, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		stateHash, browserHash, a.Nonce, a.Verifier, a.ReturnTo, now, now.Add(SignInLifetime))
+		INSERT INTO sign_in_attempts (state_hash, browser_hash, nonce, verifier, return_to, prompted, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		stateHash, browserHash, a.Nonce, a.Verifier, a.ReturnTo, a.Prompted, now, now.Add(SignInLifetime))
 	return wrap("creating sign-in attempt", err)
 }
 
@@ -82,6 +85,6 @@ func (s *Store) TakeSignInAttempt(ctx context.Context, stateHash, browserHash []
 	a, err := one[SignInAttempt](s.pool.Query(ctx, `
 		DELETE FROM sign_in_attempts
 		WHERE state_hash = $1 AND browser_hash = $2 AND expires_at > $3
-		RETURNING nonce, verifier, return_to`, stateHash, browserHash, now))
+		RETURNING nonce, verifier, return_to, prompted`, stateHash, browserHash, now))
 	return a, wrap("taking sign-in attempt", err)
 }

@@ -14,7 +14,7 @@ func TestSessionLivesWhileItIsUsedAndNotForEver(t *testing.T) {
 	t.Parallel()
 	s := world(t)
 	ctx := t.Context()
-	must(t, s.CreateSession(ctx, hash("session"), "user_bob", now))
+	must(t, s.CreateSession(ctx, hash("session"), "user_bob", false, now))
 	_, err := s.Session(ctx, hash("other"), now)
 	is(t, "unknown", err, store.ErrNotFound)
 	for at := now; at.Before(now.Add(store.SessionMaxAge)); at = at.Add(store.SessionIdle - time.Second) {
@@ -26,11 +26,11 @@ func TestSessionLivesWhileItIsUsedAndNotForEver(t *testing.T) {
 	_, err = s.Session(ctx, hash("session"), now.Add(store.SessionMaxAge))
 	is(t, "after eight hours", err, store.ErrNotFound)
 
-	must(t, s.CreateSession(ctx, hash("idle"), "user_bob", now))
+	must(t, s.CreateSession(ctx, hash("idle"), "user_bob", false, now))
 	_, err = s.Session(ctx, hash("idle"), now.Add(store.SessionIdle))
 	is(t, "after an idle hour", err, store.ErrNotFound)
 
-	must(t, s.CreateSession(ctx, hash("ended"), "user_bob", now))
+	must(t, s.CreateSession(ctx, hash("ended"), "user_bob", false, now))
 	must(t, s.DeleteSession(ctx, hash("ended")))
 	must(t, s.DeleteSession(ctx, hash("ended")))
 	_, err = s.Session(ctx, hash("ended"), now)
@@ -41,7 +41,7 @@ func TestSessionOfSomebodyBannedIsNone(t *testing.T) {
 	t.Parallel()
 	s := world(t)
 	ctx := t.Context()
-	must(t, s.CreateSession(ctx, hash("session"), "user_bob", now))
+	must(t, s.CreateSession(ctx, hash("session"), "user_bob", false, now))
 	must(t, s.SaveUser(ctx, store.User{ID: "user_bob", Name: "bob", Banned: true}, now.Add(time.Second)))
 	_, err := s.Session(ctx, hash("session"), now)
 	is(t, "banned", err, store.ErrNotFound)
@@ -149,5 +149,25 @@ func TestUnknownClientIsNotFound(t *testing.T) {
 	c, err := s.Client(t.Context(), "claude")
 	if err != nil || !c.Public() || c.Name != "claude" {
 		t.Errorf("client is %+v, %v", c, err)
+	}
+}
+
+func TestSigningInAnewIsAnOwnSignInThatCameLater(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		anew, prompted bool
+		session        time.Time
+		want           bool
+	}{
+		{false, false, now.Add(-time.Hour), true},
+		{true, true, now.Add(-time.Microsecond), false},
+		{true, true, now, true},
+		{true, true, now.Add(time.Second), true},
+		{true, false, now.Add(time.Second), false},
+	} {
+		r := &store.AuthorizationRequest{SignInAnew: row.anew, CreatedAt: now}
+		if got := r.DecidableIn(&store.Session{Prompted: row.prompted, CreatedAt: row.session}); got != row.want {
+			t.Errorf("%+v: decidable is %v, want %v", row, got, row.want)
+		}
 	}
 }

@@ -26,12 +26,15 @@ func (s *Service) begin(w http.ResponseWriter, r *http.Request) error {
 	}
 	state := secret.New("")
 	browser := s.jar.Begin(w, r, signInTrip, state, store.SignInLifetime)
-	attempt := store.SignInAttempt{Nonce: secret.New(""), Verifier: oauth2.GenerateVerifier(), ReturnTo: returnTo}
+	attempt := store.SignInAttempt{
+		Nonce: secret.New(""), Verifier: oauth2.GenerateVerifier(), ReturnTo: returnTo,
+		Prompted: query.Get("prompt") == "login",
+	}
 	if err := s.Store.CreateSignInAttempt(r.Context(), secret.Hash(state), secret.Hash(browser), attempt, s.Now()); err != nil {
 		return err
 	}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(attempt.Nonce), oauth2.S256ChallengeOption(attempt.Verifier)}
-	if query.Get("prompt") == "login" {
+	if attempt.Prompted {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
 	}
 	http.Redirect(w, r, p.oauth.AuthCodeURL(state, options...), http.StatusSeeOther)
@@ -68,7 +71,7 @@ func (s *Service) callback(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admit(r.Context(), userID, attempt.ReturnTo); err != nil {
 		return err
 	}
-	if err := s.startSession(r.Context(), w, r, userID); err != nil {
+	if err := s.startSession(r.Context(), w, r, userID, attempt.Prompted); err != nil {
 		return err
 	}
 	s.Log.InfoContext(r.Context(), "signed in", "user", userID)

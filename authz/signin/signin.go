@@ -89,9 +89,9 @@ func (s *Service) Session(r *http.Request) (*store.Session, error) {
 // startSession signs userID in in this browser. The session gets a new id each
 // time, so that one planted before signing in is worth nothing, and the one
 // before it ends.
-func (s *Service) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string) error {
+func (s *Service) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, userID string, prompted bool) error {
 	token := secret.New("")
-	if err := s.Store.CreateSession(ctx, secret.Hash(token), userID, s.Now()); err != nil {
+	if err := s.Store.CreateSession(ctx, secret.Hash(token), userID, prompted, s.Now()); err != nil {
 		return err
 	}
 	if old := s.jar.Value(r, sessionCookie); old != "" {

@@ -256,6 +256,29 @@ func TestRoundTripSignsIn(t *testing.T) {
 	}
 }
 
+// TestSessionKnowsWhetherClerkWasToldToAsk: letting in silently whom Clerk knows
+// is not asking.
+func TestSessionKnowsWhetherClerkWasToldToAsk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	b := w.browser()
+	prompted := func() (yes bool) {
+		t.Helper()
+		if err := w.store.Pool().QueryRow(t.Context(), `SELECT prompted FROM sessions`).Scan(&yes); err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	b.signIn("alice@acme.example")
+	if !prompted() {
+		t.Error("prompt=login: the session does not say so")
+	}
+	b.open("/sign-in")
+	if prompted() {
+		t.Error("let in silently: the session says that she was asked")
+	}
+}
+
 func TestCookiesAreConfinedToTheBrowserAndTheHost(t *testing.T) {
 	t.Parallel()
 	for name, https := range map[string]bool{"": false, "__Host-": true} {
