@@ -54,6 +54,11 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if isPushed(form) {
+		if form, err = s.takePushed(r.Context(), form); err != nil {
+			return err
+		}
+	}
 	to, err := s.parseDestination(r.Context(), form)
 	if err != nil {
 		return err

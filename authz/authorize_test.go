@@ -22,6 +22,9 @@ func TestMetadataIsOneDocumentEverywhere(t *testing.T) {
 		"response_types_supported":                       []any{"code"},
 		"authorization_response_iss_parameter_supported": true,
 		"token_endpoint_auth_methods_supported":          []any{"none", "client_secret_basic", "client_secret_post"},
+		"pushed_authorization_request_endpoint":          s.url + "/oauth/par",
+		"require_pushed_authorization_requests":          false,
+		"request_uri_parameter_supported":                false,
 	} {
 		if diff := cmp.Diff(want, got[name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -44,7 +47,7 @@ func TestMetadataIsOneDocumentEverywhere(t *testing.T) {
 func TestEveryEndpointAnswersInItsOwnForm(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, path := range []string{"/oauth/token", "/oauth/register", "/oauth/revoke", "/oauth/jwks", "/.well-known/oauth-authorization-server"} {
+	for _, path := range []string{"/oauth/token", "/oauth/register", "/oauth/revoke", "/oauth/par", "/oauth/jwks", "/.well-known/oauth-authorization-server"} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPost} {
 			r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader("{"))
 			if err != nil {

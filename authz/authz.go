@@ -94,6 +94,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("/oauth/token", s.public(http.MethodPost, s.token))
 	mux.Handle("/oauth/revoke", s.public(http.MethodPost, s.revoke))
 	mux.Handle("/oauth/introspect", s.confidential(s.introspect))
+	mux.Handle("/oauth/par", s.public(http.MethodPost, s.par))
 
 	mux.Handle("GET /oauth/authorize", s.page(s.authorize))
 	mux.Handle("POST /oauth/authorize", s.page(s.authorize))

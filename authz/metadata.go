@@ -18,6 +18,17 @@ func cacheable(h http.Header) {
 	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(metadataMaxAge/time.Second)))
 }
 
+// serverMetadata is RFC 8414's document with what the SDK's type lacks.
+type serverMetadata struct {
+	oauthex.AuthServerMeta
+	// RFC 9126 §5.
+	PushedAuthorizationRequestEndpoint string `json:"pushed_authorization_request_endpoint"`
+	RequirePushedAuthorizationRequests bool   `json:"require_pushed_authorization_requests"`
+	// OpenID Connect Discovery §3, where absence would mean true. It is about
+	// URIs of the client's own, not about pushed requests.
+	RequestURIParameterSupported bool `json:"request_uri_parameter_supported"`
+}
+
 // metadata serves the authorization server's metadata (RFC 8414 §3). The same
 // document answers for OpenID Connect discovery, where MCP clients look second.
 func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
@@ -27,7 +38,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 	}
 	authMethods := []string{store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost}
 	cacheable(w.Header())
-	writeJSON(w, http.StatusOK, oauthex.AuthServerMeta{
+	writeJSON(w, http.StatusOK, serverMetadata{AuthServerMeta: oauthex.AuthServerMeta{
 		Issuer:                                 s.PublicURL,
 		AuthorizationEndpoint:                  s.PublicURL + "/oauth/authorize",
 		TokenEndpoint:                          s.PublicURL + "/oauth/token",
@@ -46,7 +57,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 		IntrospectionEndpointAuthMethodsSupported: []string{store.AuthMethodBasic, store.AuthMethodPost},
 		// RFC 9207: on success and on error.
 		AuthorizationResponseIssParameterSupported: true,
-	})
+	}, PushedAuthorizationRequestEndpoint: s.PublicURL + "/oauth/par"})
 	return nil
 }
 

@@ -127,12 +127,13 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 }
 
 // DeleteExpired removes what nobody can use any more: authorization requests,
-// sign-in attempts, sessions, codes a day past their end,
+// pushed ones, sign-in attempts, sessions, codes a day past their end,
 // connections whose code was never redeemed, and revocations that have long been
 // told.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM authorization_requests WHERE expires_at < $1`, now)
+	batch.Queue(`DELETE FROM pushed_requests WHERE expires_at < $1`, now)
 	batch.Queue(`DELETE FROM sign_in_attempts WHERE expires_at < $1`, now)
 	batch.Queue(`DELETE FROM sessions WHERE expires_at < $1`, now)
 	batch.Queue(`DELETE FROM authorization_codes WHERE expires_at < $1`, now.Add(-24*time.Hour))

@@ -343,14 +343,15 @@ func TestExpiredThingsAreDeletedAndNothingElse(t *testing.T) {
 	must(t, s.CreateSession(ctx, hash("session"), "user_bob", false, now))
 	must(t, s.CreateSignInAttempt(ctx, hash("state"), hash("browser"), store.SignInAttempt{}, now))
 	must(t, s.CreateAuthorizationRequest(ctx, hash("handle"), hash("browser"), store.AuthorizationRequest{ClientID: "claude"}, now))
+	must(t, s.CreatePushedRequest(ctx, hash("uri"), "claude", "a=b", now))
 	count := func() (rows int) {
-		must(t, s.Pool().QueryRow(ctx, `SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM sign_in_attempts) +
+		must(t, s.Pool().QueryRow(ctx, `SELECT (SELECT count(*) FROM pushed_requests) + (SELECT count(*) FROM sessions) + (SELECT count(*) FROM sign_in_attempts) +
 			(SELECT count(*) FROM authorization_requests) + (SELECT count(*) FROM authorization_codes)`).Scan(&rows))
 		return rows
 	}
 	must(t, s.DeleteExpired(ctx, now))
-	if got := count(); got != 5 {
-		t.Errorf("%d rows are left at once, want all 5", got)
+	if got := count(); got != 6 {
+		t.Errorf("%d rows are left at once, want all 6", got)
 	}
 	must(t, s.DeleteExpired(ctx, now.Add(25*time.Hour)))
 	if got := count(); got != 0 {
