@@ -32,12 +32,18 @@ func TestKeysAreTheSameForEveryServerWithTheMasterKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, open := range map[string]func() (*Keys, error){
-		"the same master key":            func() (*Keys, error) { return OpenKeys(ctx, st, first, nil, now) },
-		"a new one and the one before":   func() (*Keys, error) { return OpenKeys(ctx, st, second, &first, now) },
-		"the same one and another older": func() (*Keys, error) { return OpenKeys(ctx, st, first, &second, now) },
+	for _, row := range []struct { // in this order: opening seals anew
+		name     string
+		master   MasterKey
+		previous *MasterKey
+	}{
+		{"the same master key", first, nil},
+		{"the same one and another older", first, &second},
+		{"a new one and the one before", second, &first},
+		{"back to the old one", first, &second},
 	} {
-		got, err := open()
+		name := row.name
+		got, err := OpenKeys(ctx, st, row.master, row.previous, now)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
