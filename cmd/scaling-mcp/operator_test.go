@@ -123,7 +123,9 @@ func TestOperatorChangesTheMasterKey(t *testing.T) {
 	t.Parallel()
 	database := storetest.OpenURL(t)
 	old, next := newMasterKey(), newMasterKey()
-	list := func(args ...string) []string { return append([]string{"keys", "list", "--database-url", database}, args...) }
+	list := func(args ...string) []string {
+		return append([]string{"keys", "list", "--database-url", database}, args...)
+	}
 	before := parsed[[]listedKey](t, list("--master-key", old)...)
 	if err := refused(t, "another SCALING_MASTER_KEY", list("--master-key", next)...).err; !errors.Is(err, authz.ErrMasterKey) {
 		t.Errorf("error is %v, want ErrMasterKey", err)
