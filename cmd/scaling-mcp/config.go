@@ -22,8 +22,9 @@ func (secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
 // settings are what serve and dev have in common. Where dev has another default,
 // its own help says so.
 type settings struct {
-	PublicURL string `env:"SCALING_PUBLIC_URL" placeholder:"URL" help:"Origin that clients and browsers use, and the OAuth issuer, such as https://mcp.scaling.cloud. Never taken from a Host header."`
-	Listen    string `env:"SCALING_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on (default :8080; dev: 127.0.0.1:8080)."`
+	PublicURL   string `env:"SCALING_PUBLIC_URL" placeholder:"URL" help:"Origin that clients and browsers use, and the OAuth issuer, such as https://mcp.scaling.cloud. Never taken from a Host header."`
+	Listen      string `env:"SCALING_LISTEN" placeholder:"HOST:PORT" help:"Address to listen on (default :8080; dev: 127.0.0.1:8080)."`
+	AdminListen string `env:"SCALING_ADMIN_LISTEN" placeholder:"HOST:PORT" help:"Address of /metrics and /debug/pprof, which are not for the public (default 127.0.0.1:9090; dev: none)."`
 
 	DatabaseURL secret `env:"SCALING_DATABASE_URL" placeholder:"URL" help:"PostgreSQL; ?pool_max_conns=N is how many connections a replica may hold, 20 by default (dev: a private one)."`
 	RedisURL    secret `env:"SCALING_REDIS_URL" placeholder:"URL" help:"Redis: redis://host, rediss://host, several with ?addr=host for a cluster, or with ?master_name=name for Sentinel (dev: in process)."`

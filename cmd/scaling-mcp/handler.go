@@ -29,6 +29,7 @@ type parts struct {
 	liveness *volatile.Liveness
 	usage    *store.Usage
 	ready    *atomic.Bool
+	metrics  *metrics
 	log      *slog.Logger
 }
 
@@ -102,7 +103,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		_, _ = io.WriteString(w, "ready\n")
 	})
 	mux.HandleFunc("/", unrouted(mux))
-	var handler http.Handler = bounded(mux)
+	var handler http.Handler = bounded(p.metrics.measured(mux))
 	if c.development {
 		handler = onPublicHost(c.PublicURL, handler)
 	}

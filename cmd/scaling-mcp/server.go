@@ -34,6 +34,9 @@ func (c *serveCommand) Run(ctx context.Context, con console) error {
 	if c.Listen == "" {
 		c.Listen = ":8080"
 	}
+	if c.AdminListen == "" {
+		c.AdminListen = "127.0.0.1:9090"
+	}
 	log := newLog(con.err, c.LogLevel, true)
 	pending, err := migrations.Pending(ctx, string(c.DatabaseURL))
 	if err != nil {
@@ -112,8 +115,16 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	}
 	liveness := volatile.NewLiveness(redis, st, c.AccessTokenTTL, log, time.Now)
 	usage := store.NewUsage(st, log)
+	counted := newMetrics()
+	var admin net.Listener // nil: none
+	if c.AdminListen != "" {
+		if admin, err = net.Listen("tcp", c.AdminListen); err != nil {
+			return fmt.Errorf("SCALING_ADMIN_LISTEN: %w", err)
+		}
+		log.Info("listening for the operator", "address", admin.Addr().String())
+	}
 	var ready atomic.Bool
-	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, usage: usage, ready: &ready, log: log})
+	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, usage: usage, ready: &ready, metrics: counted, log: log})
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -130,6 +141,9 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		})
 	})
 	g.Go(func() error { return usage.Run(ctx) })
+	if admin != nil {
+		g.Go(func() error { return serveAdmin(ctx, admin, counted) })
+	}
 	g.Go(func() error { return keys.Run(ctx, authz.KeysEvery, log) })
 	g.Go(func() error { return sweep(ctx, st, c.AccessTokenTTL, log) })
 	g.Go(func() error {
