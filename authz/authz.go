@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/authz/cookie"
 	"scaling.cloud/mcp/store"
@@ -26,9 +28,10 @@ type Sessions interface {
 
 // Directory is what Clerk says of a person.
 type Directory interface {
-	// Sync asks Clerk for a person and their organizations, now, and stores the
-	// answer. It returns store.ErrNotFound for somebody whom Clerk does not know;
-	// any other error means that Clerk could not be asked.
+	// Sync asks Clerk for a person and their organizations, now. When it returns,
+	// the answer is stored, and the connections that it no longer covers are
+	// revoked. It returns store.ErrNotFound for somebody whom Clerk does not know;
+	// any other error means that Clerk could not be asked, and has no effect.
 	Sync(ctx context.Context, userID string) (store.User, []store.Membership, error)
 }
 
@@ -63,6 +66,7 @@ type Server struct {
 	oauth    provider
 	resource protectedResource
 	jar      cookie.Jar
+	rechecks singleflight.Group // of people, by id
 
 	accessTokens *accesstoken.Verifier
 }

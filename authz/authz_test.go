@@ -32,12 +32,23 @@ import (
 // people is who is signed in and what Clerk says of them.
 type people struct {
 	store       *store.Store
+	published   *published
+	clock       *clock
 	mu          sync.Mutex
 	signedIn    string
 	session     store.Session // what it says besides who
 	memberships []store.Membership
 	banned      bool
+	deleted     bool
 	away        error
+	asked       int
+}
+
+// change changes what Clerk says from now on.
+func (p *people) change(f func(*people)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p)
 }
 
 func (p *people) Session(*http.Request) (*store.Session, error) {
@@ -54,15 +65,19 @@ func (p *people) Session(*http.Request) (*store.Session, error) {
 func (p *people) Sync(ctx context.Context, userID string) (store.User, []store.Membership, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.asked++
 	if p.away != nil {
 		return store.User{}, nil, p.away
 	}
-	u := store.User{ID: userID, Name: "Alice", Email: "alice@acme.example", EmailVerified: true, Banned: p.banned}
-	now := time.Now()
-	if err := p.store.SaveUser(ctx, u, now); err != nil {
-		return u, nil, err
+	if p.deleted {
+		revoked, err := p.store.ForgetUser(ctx, userID, p.clock.Now(), "")
+		p.published.Publish(ctx, revoked...)
+		return store.User{}, nil, cmp.Or(err, store.ErrNotFound)
 	}
-	return u, p.memberships, p.store.SaveMemberships(ctx, userID, p.memberships, now)
+	u := store.User{ID: userID, Name: "Alice", Email: "alice@acme.example", EmailVerified: true, Banned: p.banned}
+	revoked, err := p.store.SavePerson(ctx, u, p.memberships, p.clock.Now(), "")
+	p.published.Publish(ctx, revoked...)
+	return u, p.memberships, err
 }
 
 // published collects what was published.
@@ -140,11 +155,12 @@ func start(t testing.TB) *server {
 	s := &server{
 		t: t, store: st, published: &published{}, liveness: &liveness{store: st},
 		clock: &clock{now: time.Now().Truncate(time.Second)},
-		people: &people{store: st, signedIn: "user_alice", memberships: []store.Membership{
+		people: &people{signedIn: "user_alice", memberships: []store.Membership{
 			{Organization: acme, Role: store.RoleAdmin}, {Organization: globex, Role: store.RoleMember},
 		}},
 		browser: newBrowser(t),
 	}
+	s.people.store, s.people.published, s.people.clock = st, s.published, s.clock
 	var err error
 	if s.keys, err = authz.OpenKeys(t.Context(), st, masterKey(t, "a master key for tests, 32 bytes"), nil, s.clock.Now()); err != nil {
 		t.Fatal(err)

@@ -164,11 +164,9 @@ func BenchmarkListIncidents(b *testing.B) {
 
 func seedBench(b *testing.B, st *store.Store, incidents *incident.Service) {
 	b.Helper()
-	if err := st.SaveUser(b.Context(), store.User{ID: "user_alice", Name: "Alice", Email: "alice@acme.example"}, time.Now()); err != nil {
-		b.Fatal(err)
-	}
 	acme := store.Organization{ID: "org_acme", Slug: "acme", Name: "Acme"}
-	if err := st.SaveMemberships(b.Context(), "user_alice", []store.Membership{{Organization: acme, Role: store.RoleMember}}, time.Now()); err != nil {
+	alice := store.User{ID: "user_alice", Name: "Alice", Email: "alice@acme.example"}
+	if _, err := st.SavePerson(b.Context(), alice, []store.Membership{{Organization: acme, Role: store.RoleMember}}, time.Now(), ""); err != nil {
 		b.Fatal(err)
 	}
 	actor := incident.Actor{UserID: "user_alice", ClientName: "Claude", OrgID: acme.ID}

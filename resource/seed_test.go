@@ -33,11 +33,8 @@ func newStore(t testing.TB) *store.Store {
 		{"user_bob", "Bob", "bob@acme.example", acme},
 		{"user_carol", "Carol", "carol@globex.example", globex},
 	} {
-		err := st.SaveUser(t.Context(), store.User{ID: person.id, Name: person.name, Email: person.email, EmailVerified: true}, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = st.SaveMemberships(t.Context(), person.id, []store.Membership{{Organization: person.org, Role: store.RoleMember}}, now)
+		u := store.User{ID: person.id, Name: person.name, Email: person.email, EmailVerified: true}
+		_, err := st.SavePerson(t.Context(), u, []store.Membership{{Organization: person.org, Role: store.RoleMember}}, now, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -128,8 +128,8 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 
 // DeleteExpired removes what nobody can use any more: authorization requests,
 // pushed ones, sign-in attempts, sessions, codes a day past their end,
-// connections whose code was never redeemed, and revocations that have long been
-// told.
+// connections whose code was never redeemed, revocations that have long been
+// told, and webhooks that nobody repeats any more.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM authorization_requests WHERE expires_at < $1`, now)
@@ -139,5 +139,6 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch.Queue(`DELETE FROM authorization_codes WHERE expires_at < $1`, now.Add(-24*time.Hour))
 	batch.Queue(`DELETE FROM connections WHERE connected_at IS NULL AND created_at < $1`, now.Add(-24*time.Hour))
 	batch.Queue(`DELETE FROM revocation_outbox WHERE applied_at < $1`, now.Add(-24*time.Hour))
+	batch.Queue(`DELETE FROM webhook_deliveries WHERE received_at < $1`, now.Add(-deliveriesKept))
 	return wrap("deleting what has expired", s.pool.SendBatch(ctx, batch).Close())
 }

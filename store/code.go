@@ -51,8 +51,9 @@ const connectionColumns = `c.id, c.org_id, c.user_id, c.client_id, c.client_name
 //
 // It returns ErrNotFound, and changes nothing, if the code is unknown or
 // expired, was issued to another client or for another redirect URI or
-// challenge, or if its connection is revoked. It returns ErrReused if all of
-// that was right but the code had been spent; the connection is then revoked.
+// challenge, if its connection is revoked, or if its person does not belong to
+// its organization any more. It returns ErrReused if all of that was right but
+// the code had been spent; the connection is then revoked.
 func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time) (*Issued, error) {
 	issued := &Issued{}
 	reused := false
@@ -88,8 +89,20 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 		if _, err := tx.Exec(ctx, `UPDATE authorization_codes SET used_at = $2 WHERE code_hash = $1`, r.CodeHash, now); err != nil {
 			return err
 		}
+		// Clerk's word may take effect at this very moment: whichever of the two
+		// comes second sees what the other did. The locks are taken in the order of
+		// SavePerson, the connection last.
 		issued.Connection, err = one[Connection](tx.Query(ctx, `
-			UPDATE connections c SET connected_at = $2 WHERE id = $1 AND revoked_at IS NULL AND connected_at IS NULL
+			WITH covered AS MATERIALIZED (
+				SELECT c.id
+				FROM connections c
+				JOIN users u ON u.id = c.user_id
+				JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
+				WHERE c.id = $1 AND NOT u.banned AND u.deleted_at IS NULL
+				FOR SHARE OF u FOR KEY SHARE OF m
+			)
+			UPDATE connections c SET connected_at = $2 FROM covered
+			WHERE c.id = covered.id AND c.revoked_at IS NULL AND c.connected_at IS NULL
 			RETURNING `+connectionColumns, r.ConnectionID, now))
 		if err != nil {
 			return err

@@ -41,17 +41,22 @@ func is(t testing.TB, what string, err, want error) {
 	}
 }
 
+// save stores what Clerk said of somebody and returns what it revoked.
+func save(t testing.TB, s *store.Store, name string, asked time.Time, memberships ...store.Membership) []*store.Revocation {
+	t.Helper()
+	revoked, err := s.SavePerson(t.Context(), store.User{ID: "user_" + name, Name: name, Email: name + "@acme.example"}, memberships, asked, "")
+	must(t, err)
+	return revoked
+}
+
 // world returns a store with Alice (admin of Acme, member of Globex), Bob
 // (member of Acme) and two clients.
 func world(t testing.TB) *store.Store {
 	t.Helper()
 	s := storetest.Open(t)
 	ctx := t.Context()
-	for _, name := range []string{"alice", "bob"} {
-		must(t, s.SaveUser(ctx, store.User{ID: "user_" + name, Name: name, Email: name + "@acme.example"}, now))
-	}
-	must(t, s.SaveMemberships(ctx, "user_alice", []store.Membership{{Organization: acme, Role: store.RoleAdmin}, {Organization: globex, Role: store.RoleMember}}, now))
-	must(t, s.SaveMemberships(ctx, "user_bob", []store.Membership{{Organization: acme, Role: store.RoleMember}}, now))
+	save(t, s, "alice", now, store.Membership{Organization: acme, Role: store.RoleAdmin}, store.Membership{Organization: globex, Role: store.RoleMember})
+	save(t, s, "bob", now, store.Membership{Organization: acme, Role: store.RoleMember})
 	for _, id := range []string{"claude", "cursor"} {
 		_, err := s.RegisterClient(ctx, store.Client{
 			ID: id, Kind: store.ClientRegistered, AuthMethod: store.AuthMethodNone, Name: id, CreatedAt: now,

@@ -19,11 +19,9 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 func incidentOrg(t testing.TB, s *store.Store, orgID string, userIDs ...string) {
 	t.Helper()
 	for _, id := range userIDs {
-		if err := s.SaveUser(t.Context(), store.User{ID: id, Name: "Name of " + id, Email: id + "@example.com"}, noon); err != nil {
-			t.Fatal(err)
-		}
+		u := store.User{ID: id, Name: "Name of " + id, Email: id + "@example.com"}
 		m := store.Membership{Organization: store.Organization{ID: orgID, Slug: orgID, Name: orgID}, Role: store.RoleMember}
-		if err := s.SaveMemberships(t.Context(), id, []store.Membership{m}, noon); err != nil {
+		if _, err := s.SavePerson(t.Context(), u, []store.Membership{m}, noon, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,6 +26,9 @@ type Rotation struct {
 	// Scopes that are asked for; nil means all that were granted. If none of them
 	// was, the token is not spent.
 	Scopes []string
+	// SyncedAfter is the instant after which Clerk must have said that the person
+	// belongs to the organization.
+	SyncedAfter time.Time
 }
 
 // ReplayWindow is how long after its use a refresh token is answered with its
@@ -41,22 +44,26 @@ const ReplayWindow = 120 * time.Second
 // or another client's, or its connection has ended. It returns ErrReused if the
 // token was spent too long ago (RFC 9700 §4.14.2); the connection is then
 // revoked. It returns ErrNotGranted, and changes nothing, if none of the scopes
-// that are asked for was granted.
+// that are asked for was granted. It returns ErrStale with the connection, and
+// changes nothing, if all is right but nobody has asked Clerk since SyncedAfter.
 func (s *Store) RotateRefreshToken(ctx context.Context, r Rotation, now time.Time) (*Issued, error) {
 	c, err := one[Connection](s.pool.Query(ctx, `
 		WITH spent AS (
 			UPDATE refresh_tokens t SET used_at = $3, successor_hash = $4, successor_sealed = $5
 			FROM connections c
+			JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
+			JOIN users u ON u.id = c.user_id
 			WHERE t.token_hash = $1 AND t.used_at IS NULL AND t.expires_at > $3
 			  AND c.id = t.connection_id AND c.client_id = $2 AND c.revoked_at IS NULL AND c.expires_at > $3
 			  AND ($7::text[] IS NULL OR c.scopes && $7)
+			  AND m.synced_at > $8 AND NOT u.banned AND u.deleted_at IS NULL
 			RETURNING t.connection_id, t.generation
 		), stored AS (
 			INSERT INTO refresh_tokens (token_hash, connection_id, generation, created_at, expires_at)
 			SELECT $4, connection_id, generation + 1, $3, $6 FROM spent
 		)
 		SELECT `+connectionColumns+` FROM connections c JOIN spent ON spent.connection_id = c.id`,
-		r.TokenHash, r.ClientID, now, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt, r.Scopes))
+		r.TokenHash, r.ClientID, now, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt, r.Scopes, r.SyncedAfter))
 	if err == nil {
 		return &Issued{Connection: c}, nil
 	}
@@ -69,13 +76,21 @@ func (s *Store) RotateRefreshToken(ctx context.Context, r Rotation, now time.Tim
 
 // replayRefreshToken answers for a token that cannot be spent.
 func (s *Store) replayRefreshToken(ctx context.Context, r Rotation, now time.Time) (*Issued, error) {
-	c, err := one[Connection](s.pool.Query(ctx, `
-		SELECT `+connectionColumns+` FROM connections c
-		WHERE id = $1 AND client_id = $2 AND connected_at IS NOT NULL AND revoked_at IS NULL AND expires_at > $3`,
-		r.ConnectionID, r.ClientID, now))
+	type connection struct {
+		Connection
+		Covered bool // by a word of Clerk's that is young enough
+	}
+	c, err := one[connection](s.pool.Query(ctx, `
+		SELECT `+connectionColumns+`, COALESCE(m.synced_at > $4 AND NOT u.banned AND u.deleted_at IS NULL, false) AS covered
+		FROM connections c
+		JOIN users u ON u.id = c.user_id
+		LEFT JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
+		WHERE c.id = $1 AND c.client_id = $2 AND c.connected_at IS NOT NULL AND c.revoked_at IS NULL AND c.expires_at > $3`,
+		r.ConnectionID, r.ClientID, now, r.SyncedAfter))
 	if err != nil {
 		return nil, err
 	}
+	issued := &Issued{Connection: &c.Connection}
 	if r.Scopes != nil && !slices.ContainsFunc(r.Scopes, func(name string) bool { return slices.Contains(c.Scopes, name) }) {
 		return nil, ErrNotGranted
 	}
@@ -103,19 +118,26 @@ func (s *Store) replayRefreshToken(ctx context.Context, r Rotation, now time.Tim
 		return s.prunedRefreshToken(ctx, r, now)
 	}
 	presented, unused := chain[0], chain[len(chain)-1]
-	if presented.UsedAt == nil || unused.UsedAt != nil || !now.Before(unused.ExpiresAt) {
+	if unused.UsedAt != nil || !now.Before(unused.ExpiresAt) {
 		return nil, ErrNotFound // expired
+	}
+	if presented.UsedAt == nil {
+		// It was the age of Clerk's word that kept the token from being spent, even
+		// if somebody has asked since.
+		return issued, ErrStale
 	}
 	age := now.Sub(*presented.UsedAt)
 	if age > ReplayWindow && (len(chain) > 2 || age > r.ReplayUntilUsed) {
 		return s.revokeReused(ctx, r, now)
 	}
-	issued := &Issued{Connection: c}
 	for _, l := range chain[:len(chain)-1] {
 		if l.SuccessorSealed == nil {
 			return s.revokeReused(ctx, r, now) // longer ago than seals are kept
 		}
 		issued.Chain = append(issued.Chain, ChainLink{l.SuccessorHash, l.SuccessorSealed})
+	}
+	if !c.Covered {
+		return &Issued{Connection: &c.Connection}, ErrStale
 	}
 	return issued, nil
 }

@@ -81,6 +81,7 @@ func TestInstallsThatConnectAtOnceLeaveOneAlive(t *testing.T) {
 	t.Parallel()
 	s := world(t)
 	ctx := t.Context()
+	save(t, s, "bob", now, store.Membership{Organization: acme, Role: store.RoleMember}, store.Membership{Organization: globex, Role: store.RoleMember})
 	bystanders := map[string]store.Connection{
 		"another client":                  connected(t, s, "user_bob", acme.ID, "cursor"),
 		"another organization":            connected(t, s, "user_bob", globex.ID, "claude"),

@@ -27,6 +27,9 @@ var (
 	ErrReused = errors.New("spent already")
 	// ErrNotGranted: nothing of what was asked for was granted.
 	ErrNotGranted = errors.New("not granted")
+	// ErrStale: nothing is wrong, but Clerk's word on the person is too old to act
+	// on. Nothing has changed.
+	ErrStale = errors.New("word of Clerk is too old")
 )
 
 // Store is a handle on the database. It is safe for concurrent use.
@@ -83,7 +86,8 @@ func violates(err error, constraint string) bool {
 
 // wrap says what failed, once; outcomes pass through unchanged.
 func wrap(doing string, err error) error {
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrReused) || errors.Is(err, ErrNotGranted) {
+	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || errors.Is(err, ErrReused) ||
+		errors.Is(err, ErrNotGranted) || errors.Is(err, ErrStale) {
 		return err
 	}
 	return fmt.Errorf("store: %s: %w", doing, err)

@@ -174,7 +174,8 @@ func TestIncidentTextHidesNothing(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	const trick, shown = "a\u202eb\u200bc\U000E0041<i>d</i>&amp;", `a\u{202e}b\u{200b}c\u{e0041}<i>d</i>&amp;`
-	d.must(d.store.SaveUser(t.Context(), store.User{ID: bob, Name: trick}, now.Add(time.Second)))
+	_, err := d.store.SavePerson(t.Context(), store.User{ID: bob, Name: trick}, d.roles[bob], now.Add(time.Second), "")
+	d.must(err)
 	var component uuid.UUID
 	d.must(pgx.BeginFunc(t.Context(), d.store.Pool(), func(tx pgx.Tx) (err error) {
 		component, err = d.store.CreateComponentTx(t.Context(), tx, acme.ID, store.Component{Name: trick}, now)

@@ -70,8 +70,8 @@ func open(t *testing.T) *dashboard {
 	}}
 	for id, name := range map[string]string{alice: "Alice Archer", bob: "Bob Baker", carol: "Carol Clark"} {
 		email := strings.ToLower(strings.Fields(name)[0]) + "@example.com"
-		d.must(d.store.SaveUser(t.Context(), store.User{ID: id, Name: name, Email: email, EmailVerified: true}, now))
-		d.must(d.store.SaveMemberships(t.Context(), id, d.roles[id], now))
+		_, err := d.store.SavePerson(t.Context(), store.User{ID: id, Name: name, Email: email, EmailVerified: true}, d.roles[id], now, "")
+		d.must(err)
 	}
 	_, err := d.store.RegisterClient(t.Context(), store.Client{ID: "client", Kind: store.ClientRegistered,
 		AuthMethod: store.AuthMethodNone, RedirectURIs: []string{}, GrantTypes: []string{store.GrantCode}, CreatedAt: now}, []byte("x"))

@@ -1,6 +1,7 @@
 // Package clerk asks Clerk's Backend API who a person is and where they
-// belong. Client asks and never remembers; Directory writes what it heard into
-// the store and remembers memberships for a minute.
+// belong. Client asks and never remembers; Directory lets what it heard take
+// effect in the store, and remembers memberships for a minute; Webhooks is where
+// Clerk tells us that it is time to ask.
 //
 // Answers are all or nothing: a list that is cut short, a body that does not
 // parse or describes somebody else is ErrUnavailable, never a shorter list.
@@ -21,6 +22,8 @@ import (
 	"time"
 
 	sdk "github.com/clerk/clerk-sdk-go/v2"
+	"github.com/clerk/clerk-sdk-go/v2/organization"
+	"github.com/clerk/clerk-sdk-go/v2/session"
 	"github.com/clerk/clerk-sdk-go/v2/user"
 
 	"scaling.cloud/mcp/store"
@@ -29,15 +32,17 @@ import (
 // Outcomes that a caller decides on. Every error of this package is one of
 // them, or the store's.
 var (
-	// ErrNotFound: Clerk says that there is no such person.
+	// ErrNotFound: Clerk says that there is no such person, organization or
+	// session.
 	ErrNotFound = fmt.Errorf("at Clerk: %w", store.ErrNotFound)
 	// ErrUnavailable: Clerk gave no usable answer. Nothing follows from it
 	// about the person.
 	ErrUnavailable = errors.New("no usable answer from Clerk")
 )
 
-// callTimeout bounds one question to Clerk with all its retries.
-const callTimeout = 10 * time.Second
+// callTimeout bounds one question to Clerk with all its retries. Whoever waits
+// for the answer gets ten seconds, and has something to do when there is none.
+const callTimeout = 6 * time.Second
 
 // Lists are read in pages. Whoever is in more organizations than fit in all
 // pages is not a person but a mistake, or an attack on our memory.
@@ -57,8 +62,10 @@ type Config struct {
 
 // Client reads the Backend API. It is safe for concurrent use.
 type Client struct {
-	users *user.Client
-	now   func() time.Time
+	users         *user.Client
+	organizations *organization.Client
+	sessions      *session.Client
+	now           func() time.Time
 }
 
 // New returns a Client.
@@ -77,13 +84,16 @@ func New(c Config) *Client {
 	}
 	client := *c.HTTPClient
 	client.Transport = &retrier{base: cmp.Or(client.Transport, http.DefaultTransport), log: c.Log, now: c.Now}
+	backend := &sdk.ClientConfig{BackendConfig: sdk.BackendConfig{
+		URL:        sdk.String(strings.TrimSuffix(c.APIURL, "/") + "/v1"),
+		Key:        sdk.String(c.SecretKey),
+		HTTPClient: &client,
+	}}
 	return &Client{
-		users: user.NewClient(&sdk.ClientConfig{BackendConfig: sdk.BackendConfig{
-			URL:        sdk.String(strings.TrimSuffix(c.APIURL, "/") + "/v1"),
-			Key:        sdk.String(c.SecretKey),
-			HTTPClient: &client,
-		}}),
-		now: c.Now,
+		users:         user.NewClient(backend),
+		organizations: organization.NewClient(backend),
+		sessions:      session.NewClient(backend),
+		now:           c.Now,
 	}
 }
 
@@ -92,6 +102,7 @@ func New(c Config) *Client {
 var (
 	userID         = regexp.MustCompile(`^user_[A-Za-z0-9]+$`)
 	organizationID = regexp.MustCompile(`^org_[A-Za-z0-9]+$`)
+	sessionID      = regexp.MustCompile(`^sess_[A-Za-z0-9]+$`)
 )
 
 // User returns the person with the given id as Clerk describes them now.
@@ -179,16 +190,58 @@ func membershipOf(id string, m *sdk.OrganizationMembership) (store.Membership, e
 	if m.PublicUserData != nil && m.PublicUserData.UserID != id {
 		return store.Membership{}, fmt.Errorf("clerk: asked for memberships of %s, got one of %.40q: %w", id, m.PublicUserData.UserID, ErrUnavailable)
 	}
-	o := m.Organization
-	return store.Membership{
-		Organization: store.Organization{
-			ID: o.ID,
-			// Slugs can be switched off at Clerk; URLs of ours need something.
-			Slug: cmp.Or(o.Slug, o.ID),
-			Name: cmp.Or(strings.TrimSpace(o.Name), o.Slug, o.ID),
-		},
-		Role: m.Role,
-	}, nil
+	return store.Membership{Organization: organizationOf(m.Organization), Role: m.Role}, nil
+}
+
+func organizationOf(o *sdk.Organization) store.Organization {
+	return store.Organization{
+		ID: o.ID,
+		// Slugs can be switched off at Clerk; URLs of ours need something.
+		Slug: cmp.Or(o.Slug, o.ID),
+		Name: cmp.Or(strings.TrimSpace(o.Name), o.Slug, o.ID),
+	}
+}
+
+// Organization returns the organization with the given id as Clerk describes it
+// now.
+func (c *Client) Organization(ctx context.Context, id string) (store.Organization, error) {
+	if !organizationID.MatchString(id) {
+		return store.Organization{}, fmt.Errorf("clerk: %.40q is no organization id: %w", id, ErrNotFound)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := c.organizations.Get(ctx, id)
+	if err != nil {
+		return store.Organization{}, failure("reading organization", err)
+	}
+	if answer.ID != id {
+		return store.Organization{}, fmt.Errorf("clerk: asked for organization %s, was told of %.40q: %w", id, answer.ID, ErrUnavailable)
+	}
+	return organizationOf(answer), nil
+}
+
+// Session is somebody's session at Clerk.
+type Session struct {
+	UserID    string
+	Revoked   bool      // not by the person, who would have signed out
+	UpdatedAt time.Time // of a revoked one: when that happened
+}
+
+// Session returns the session with the given id as Clerk describes it now.
+func (c *Client) Session(ctx context.Context, id string) (Session, error) {
+	if !sessionID.MatchString(id) {
+		return Session{}, fmt.Errorf("clerk: %.40q is no session id: %w", id, ErrNotFound)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := c.sessions.Get(ctx, id)
+	if err != nil {
+		return Session{}, failure("reading session", err)
+	}
+	if answer.ID != id || !userID.MatchString(answer.UserID) || answer.UpdatedAt <= 0 {
+		return Session{}, fmt.Errorf("clerk: asked for session %s, was told of %.40q of %.40q: %w", id, answer.ID, answer.UserID, ErrUnavailable)
+	}
+	return Session{UserID: answer.UserID, Revoked: answer.Status == "revoked", UpdatedAt: time.UnixMilli(answer.UpdatedAt)}, nil
 }
 
 // sorted orders memberships by the organization's name. An organization that

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
@@ -32,11 +33,28 @@ type directory struct {
 	store *store.Store
 	clock *clock
 	asked *atomic.Int32
+
+	published *published
+}
+
+// published collects what was published.
+type published struct {
+	mu  sync.Mutex
+	ids []uuid.UUID
+}
+
+func (p *published) Publish(_ context.Context, revoked ...*store.Revocation) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range revoked {
+		p.ids = append(p.ids, r.ConnectionID)
+	}
+	return true
 }
 
 func newDirectory(t *testing.T) directory {
 	t.Helper()
-	d := directory{dev: startDev(t, nil), store: storetest.Open(t), clock: &clock{time.Now()}, asked: &atomic.Int32{}}
+	d := directory{dev: startDev(t, nil), store: storetest.Open(t), clock: &clock{time.Now()}, asked: &atomic.Int32{}, published: &published{}}
 	target, err := url.Parse(d.dev.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +66,7 @@ func newDirectory(t *testing.T) directory {
 	}))
 	t.Cleanup(counting.Close)
 	client := clerk.New(clerk.Config{APIURL: counting.URL, SecretKey: secretKey, Now: d.clock.Now})
-	d.Directory = clerk.NewDirectory(client, d.store)
+	d.Directory = clerk.NewDirectory(client, d.store, d.published)
 	return d
 }
 
@@ -119,7 +137,7 @@ func TestMembershipsAreAtMostAMinuteOld(t *testing.T) {
 	asked := d.asked.Load()
 	command(t, d.dev, "role", `{"user":"alice@acme.example","organization":"acme","role":"org:member"}`)
 
-	d.clock.now = d.clock.now.Add(clerk.MembershipAge - time.Nanosecond)
+	d.clock.now = d.clock.now.Add(store.MembershipAge - time.Nanosecond)
 	d.wantMemberships(t, clerkdev.AliceID, admin)
 	if got := d.asked.Load(); got != asked {
 		t.Errorf("Clerk was asked %d times for what was known", got-asked)
@@ -168,7 +186,7 @@ func TestNothingIsReturnedOrStoredWhileClerkIsAway(t *testing.T) {
 	d := newDirectory(t)
 	d.wantMemberships(t, clerkdev.AliceID, map[string]string{"acme": "org:admin", "globex": "org:member"})
 	command(t, d.dev, "fail", `{"status":500,"count":1000}`)
-	d.clock.now = d.clock.now.Add(clerk.MembershipAge)
+	d.clock.now = d.clock.now.Add(store.MembershipAge)
 	if got, err := d.Memberships(t.Context(), clerkdev.AliceID); !errors.Is(err, clerk.ErrUnavailable) || got != nil {
 		t.Errorf("Memberships: got %v, %v, want ErrUnavailable", got, err)
 	}

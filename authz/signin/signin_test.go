@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/cookiejar"
@@ -55,6 +56,11 @@ type options struct {
 	provider *tamperer // stands between the product and Clerk's OpenID provider
 }
 
+// nobody is told of revocations: nothing is connected in these tests.
+type nobody struct{}
+
+func (nobody) Publish(context.Context, ...*store.Revocation) bool { return true }
+
 func newWorld(t *testing.T, o options) *world {
 	t.Helper()
 	w := &world{t: t, store: storetest.Open(t), clock: &clock{now: time.Now()}}
@@ -87,7 +93,7 @@ func newWorld(t *testing.T, o options) *world {
 		Issuer:       issuer,
 		ClientID:     config.ClientID,
 		ClientSecret: config.ClientSecret,
-		Directory:    clerk.NewDirectory(clerk.New(clerk.Config{APIURL: dev.URL(), SecretKey: config.SecretKey, Now: w.clock.Now}), w.store),
+		Directory:    clerk.NewDirectory(clerk.New(clerk.Config{APIURL: dev.URL(), SecretKey: config.SecretKey, Now: w.clock.Now}), w.store, nobody{}),
 		Store:        w.store,
 		Now:          w.clock.Now,
 	})

@@ -127,16 +127,13 @@ func seedPeople(ctx context.Context, s *store.Store, now time.Time) error {
 		user := store.User{
 			ID: p.ID, Name: strings.TrimSpace(p.FirstName + " " + p.LastName), Email: p.Email, EmailVerified: !p.EmailUnverified,
 		}
-		if err := s.SaveUser(ctx, user, now); err != nil {
-			return err
-		}
 		var memberships []store.Membership
 		for _, m := range directory.Members {
 			if m.UserID == p.ID {
 				memberships = append(memberships, store.Membership{Organization: organizations[m.OrganizationID], Role: m.Role})
 			}
 		}
-		if err := s.SaveMemberships(ctx, p.ID, memberships, now); err != nil {
+		if _, err := s.SavePerson(ctx, user, memberships, now, ""); err != nil {
 			return err
 		}
 	}

@@ -37,7 +37,7 @@ type parts struct {
 func newHandler(c *settings, p parts) http.Handler {
 	directory := clerk.NewDirectory(clerk.New(clerk.Config{
 		APIURL: c.ClerkAPIURL, SecretKey: string(c.ClerkSecretKey), Log: p.log, Now: time.Now,
-	}), p.store)
+	}), p.store, p.liveness)
 	sessions := signin.New(signin.Config{
 		PublicURL:    c.PublicURL,
 		Issuer:       c.ClerkIssuer,

@@ -317,7 +317,8 @@ func TestAReplayOutlivesWhatHappenedSince(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.SaveMemberships(t.Context(), "bea", nil, noon.Add(time.Second)); err != nil {
+	bea := store.User{ID: "bea", Name: "Name of bea", Email: "bea@example.com"}
+	if _, err := w.store.SavePerson(t.Context(), bea, nil, noon.Add(time.Second), ""); err != nil {
 		t.Fatal(err)
 	}
 	again, err := w.Create(t.Context(), ann, in, "key")

@@ -35,11 +35,9 @@ func newWorld(t testing.TB, log *slog.Logger) *world {
 	}
 	s := storetest.Open(t)
 	for userID, orgID := range map[string]string{"ann": "acme", "bea": "acme", "cem": "acme", "gus": "globex"} {
-		if err := s.SaveUser(t.Context(), store.User{ID: userID, Name: "Name of " + userID, Email: userID + "@example.com"}, noon); err != nil {
-			t.Fatal(err)
-		}
+		u := store.User{ID: userID, Name: "Name of " + userID, Email: userID + "@example.com"}
 		m := store.Membership{Organization: store.Organization{ID: orgID, Slug: orgID, Name: orgID}, Role: store.RoleMember}
-		if err := s.SaveMemberships(t.Context(), userID, []store.Membership{m}, noon); err != nil {
+		if _, err := s.SavePerson(t.Context(), u, []store.Membership{m}, noon, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -92,9 +92,10 @@ func (r *replica) connect(t testing.TB, lifetime time.Duration) uuid.UUID {
 	t.Helper()
 	ctx, now := t.Context(), time.Now()
 	hash := func(s string) []byte { h := sha256.Sum256([]byte(s)); return h[:] }
-	must(t, r.store.SaveUser(ctx, store.User{ID: "user_bob", Name: "bob"}, now))
-	must(t, r.store.SaveMemberships(ctx, "user_bob", []store.Membership{{Organization: store.Organization{ID: "org_acme"}, Role: store.RoleMember}}, now))
-	_, err := r.store.RegisterClient(ctx, store.Client{
+	_, err := r.store.SavePerson(ctx, store.User{ID: "user_bob", Name: "bob"},
+		[]store.Membership{{Organization: store.Organization{ID: "org_acme"}, Role: store.RoleMember}}, now, "")
+	must(t, err)
+	_, err = r.store.RegisterClient(ctx, store.Client{
 		ID: "claude", Kind: store.ClientRegistered, AuthMethod: store.AuthMethodNone, RedirectURIs: []string{"https://a.example"}, GrantTypes: []string{store.GrantCode}, CreatedAt: now,
 	}, hash("claude"))
 	must(t, err)
