@@ -30,6 +30,7 @@ func (s *Server) backend() http.Handler {
 	mux.HandleFunc("GET /v1/users/{id}/organization_memberships", s.userMemberships)
 	mux.HandleFunc("GET /v1/organizations/{id}", s.organization)
 	mux.HandleFunc("GET /v1/organizations/{id}/memberships", s.organizationMemberships)
+	mux.HandleFunc("GET /v1/sessions/{id}", s.session)
 	mux.HandleFunc("GET /v1/jwks", s.jwks)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, "resource_not_found", "not found", "The development Clerk does not serve "+r.Method+" "+r.URL.Path+".")
@@ -87,6 +88,23 @@ func (s *Server) organization(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, organization)
+}
+
+func (s *Server) session(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	s.mu.Lock()
+	object, found := s.revoked[id]
+	for _, one := range s.sessions {
+		if one.id == id {
+			object, found = s.sessionObject(one, "active"), true
+		}
+	}
+	s.mu.Unlock()
+	if !found {
+		writeNotFound(w, "session", id)
+		return
+	}
+	writeJSON(w, http.StatusOK, object)
 }
 
 func (s *Server) userMemberships(w http.ResponseWriter, r *http.Request) {

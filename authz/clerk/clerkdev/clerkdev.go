@@ -70,7 +70,8 @@ type Server struct {
 
 	mu        sync.Mutex // guards all below
 	directory Directory
-	sessions  map[string]session // by cookie value
+	sessions  map[string]session       // by cookie value
+	revoked   map[string]sessionObject // by id
 	codes     map[string]grant
 	access    map[string]grant
 	refresh   map[string]grant
@@ -108,6 +109,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		issued:    c.Now(),
 		directory: c.Directory.clone(),
 		sessions:  map[string]session{},
+		revoked:   map[string]sessionObject{},
 		codes:     map[string]grant{},
 		access:    map[string]grant{},
 		refresh:   map[string]grant{},

@@ -186,6 +186,7 @@ func (s *Server) deleteUser(c command) ([]event, error) {
 	s.endSessions(id)
 	s.directory.Members = slices.DeleteFunc(s.directory.Members, func(m Member) bool { return m.UserID == id })
 	s.directory.People = slices.DeleteFunc(s.directory.People, byUserID(id))
+	maps.DeleteFunc(s.revoked, func(_ string, one sessionObject) bool { return one.UserID == id })
 	return []event{s.event("user.deleted", deletedObject{Object: "user", ID: id, Deleted: true})}, nil
 }
 
@@ -199,16 +200,15 @@ func (s *Server) revokeSessions(c command) ([]event, error) {
 	}
 	ended := s.endSessions(person.ID)
 	if len(ended) == 0 {
-		ended = []session{{id: newID("sess_"), userID: person.ID}}
+		one := s.newSession(person.ID)
+		s.revoked[one.id] = s.sessionObject(one, "revoked")
+		ended = append(ended, one)
 	}
 	var events []event
-	at := s.config.Now().UnixMilli()
 	for _, one := range ended {
-		events = append(events, s.event("session.revoked", sessionObject{
-			Object: "session", ID: one.id, UserID: person.ID, ClientID: newID("client_"), Status: "revoked",
-			LastActiveAt: at, ExpireAt: at, AbandonAt: at, CreatedAt: s.issued.UnixMilli(), UpdatedAt: at,
-			User: s.userObject(*person),
-		}))
+		object, user := s.revoked[one.id], s.userObject(*person)
+		object.User = &user
+		events = append(events, s.event("session.revoked", object))
 	}
 	return events, nil
 }
@@ -312,6 +312,7 @@ func (s *Server) endSessions(userID string) (ended []session) {
 	for cookie, one := range s.sessions {
 		if one.userID == userID {
 			ended = append(ended, one)
+			s.revoked[one.id] = s.sessionObject(one, "revoked")
 			delete(s.sessions, cookie)
 		}
 	}

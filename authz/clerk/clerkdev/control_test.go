@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/PuerkitoBio/goquery"
+	"github.com/clerk/clerk-sdk-go/v2/session"
 	"github.com/clerk/clerk-sdk-go/v2/user"
 	"github.com/google/go-cmp/cmp"
 
@@ -73,6 +74,7 @@ func TestEveryChangeIsSeenByTheBackendAndSentAsClerkSendsIt(t *testing.T) {
 			}
 		}
 	}
+	sessionID := "" // of the last one that was revoked
 	for _, step := range []struct {
 		action, body string
 		event        string
@@ -87,7 +89,15 @@ func TestEveryChangeIsSeenByTheBackendAndSentAsClerkSendsIt(t *testing.T) {
 			roles(clerkdev.BobID, map[string]string{"acme": "org:admin", "globex": "org:member"})},
 		{"remove", `{"user":"bob@acme.example","organization":"acme"}`, "organizationMembership.deleted", "public_user_data.user_id=" + clerkdev.BobID,
 			roles(clerkdev.BobID, map[string]string{"globex": "org:member"})},
-		{"revoke-sessions", `{"user":"bob@acme.example"}`, "session.revoked", "user_id=" + clerkdev.BobID, func() {}},
+		{"revoke-sessions", `{"user":"bob@acme.example"}`, "session.revoked", "user_id=" + clerkdev.BobID, func() {
+			revoked, err := session.NewClient(sdk(s, secretKey)).Get(t.Context(), sessionID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if revoked.Status != "revoked" || revoked.UserID != clerkdev.BobID || revoked.UpdatedAt == 0 {
+				t.Errorf("session: got %s of %s, want revoked, of bob", revoked.Status, revoked.UserID)
+			}
+		}},
 		{"delete-organization", `{"organization":"globex"}`, "organization.deleted", "id=" + clerkdev.GlobexID,
 			roles(clerkdev.BobID, map[string]string{})},
 		{"delete-user", `{"user":"bob@acme.example"}`, "user.deleted", "id=" + clerkdev.BobID, func() {
@@ -100,7 +110,9 @@ func TestEveryChangeIsSeenByTheBackendAndSentAsClerkSendsIt(t *testing.T) {
 		// The control API answers after the receiver: nothing to wait for.
 		select {
 		case got := <-webhooks:
-			checkEvent(t, got, step.event, step.subject)
+			if id := checkEvent(t, got, step.event, step.subject); step.action == "revoke-sessions" {
+				sessionID = id
+			}
 		default:
 			t.Errorf("%s: no webhook was sent", step.action)
 		}
@@ -108,7 +120,8 @@ func TestEveryChangeIsSeenByTheBackendAndSentAsClerkSendsIt(t *testing.T) {
 	}
 }
 
-func checkEvent(t *testing.T, got received, kind, subject string) {
+// checkEvent returns the id of what the webhook is about.
+func checkEvent(t *testing.T, got received, kind, subject string) string {
 	t.Helper()
 	var e struct {
 		Object     string         `json:"object"`
@@ -134,6 +147,8 @@ func checkEvent(t *testing.T, got received, kind, subject string) {
 	if got.header.Get("svix-id") == "" || !strings.HasPrefix(got.header.Get("svix-signature"), "v1,") {
 		t.Errorf("%s: not signed: %v", kind, got.header)
 	}
+	id, _ := e.Data["id"].(string)
+	return id
 }
 
 func TestWebhookIsLeftOutOnRequest(t *testing.T) {

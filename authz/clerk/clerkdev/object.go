@@ -1,6 +1,9 @@
 package clerkdev
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // The objects of the Backend API and of webhooks, as Clerk's OpenAPI
 // description bapi/2025-04-10 has them. Timestamps are in milliseconds.
@@ -109,19 +112,20 @@ type publicUserData struct {
 	Deprovisioned   bool    `json:"deprovisioned"`
 }
 
-// sessionObject is what session.* webhooks carry.
 type sessionObject struct {
-	Object       string     `json:"object"`
-	ID           string     `json:"id"`
-	UserID       string     `json:"user_id"`
-	ClientID     string     `json:"client_id"`
-	Status       string     `json:"status"`
-	LastActiveAt int64      `json:"last_active_at"`
-	ExpireAt     int64      `json:"expire_at"`
-	AbandonAt    int64      `json:"abandon_at"`
-	CreatedAt    int64      `json:"created_at"`
-	UpdatedAt    int64      `json:"updated_at"`
-	User         userObject `json:"user"`
+	Object       string      `json:"object"`
+	ID           string      `json:"id"`
+	UserID       string      `json:"user_id"`
+	ClientID     string      `json:"client_id"`
+	Actor        *struct{}   `json:"actor"`
+	Status       string      `json:"status"` // active or revoked
+	LastActiveID *string     `json:"last_active_organization_id"`
+	LastActiveAt int64       `json:"last_active_at"`
+	ExpireAt     int64       `json:"expire_at"`
+	AbandonAt    int64       `json:"abandon_at"`
+	CreatedAt    int64       `json:"created_at"`
+	UpdatedAt    int64       `json:"updated_at"`
+	User         *userObject `json:"user,omitempty"` // only in webhooks
 }
 
 // deletedObject stands for what is gone.
@@ -211,6 +215,28 @@ func (s *Server) membershipObject(m Member) membershipObject {
 		}
 	}
 	return object
+}
+
+// Lifetimes of a session at Clerk, as its dashboard sets them at first.
+const (
+	sessionLifetime  = 7 * 24 * time.Hour
+	sessionAbandoned = 30 * 24 * time.Hour
+)
+
+func (s *Server) sessionObject(one session, status string) sessionObject {
+	at := s.config.Now().UnixMilli()
+	return sessionObject{
+		Object:       "session",
+		ID:           one.id,
+		UserID:       one.userID,
+		ClientID:     one.clientID,
+		Status:       status,
+		LastActiveAt: at,
+		ExpireAt:     one.startedAt.Add(sessionLifetime).UnixMilli(),
+		AbandonAt:    one.startedAt.Add(sessionAbandoned).UnixMilli(),
+		CreatedAt:    one.startedAt.UnixMilli(),
+		UpdatedAt:    at,
+	}
 }
 
 // roleName is the role's name as a person reads it: org:admin is Admin.

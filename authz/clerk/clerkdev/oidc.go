@@ -25,8 +25,10 @@ const cookieName = "clerkdev_client"
 
 // session is a browser that is signed in at the development Clerk.
 type session struct {
-	id     string // sess_…
-	userID string
+	id        string // sess_…
+	clientID  string // client_…, which Clerk calls the browser
+	userID    string
+	startedAt time.Time
 }
 
 // scopes are those that Clerk has built in.
@@ -268,6 +270,10 @@ func (s *Server) signedIn(r *http.Request) (Person, bool) {
 	return *person, true
 }
 
+func (s *Server) newSession(userID string) session {
+	return session{id: newID("sess_"), clientID: newID("client_"), userID: userID, startedAt: s.config.Now()}
+}
+
 // startSession signs person in in this browser, and whoever was out.
 func (s *Server) startSession(w http.ResponseWriter, r *http.Request, person Person) {
 	value := rand.Text()
@@ -275,7 +281,7 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request, person Per
 	if old, err := r.Cookie(cookieName); err == nil {
 		delete(s.sessions, old.Value)
 	}
-	s.sessions[value] = session{id: newID("sess_"), userID: person.ID}
+	s.sessions[value] = s.newSession(person.ID)
 	s.mu.Unlock()
 	http.SetCookie(w, &http.Cookie{
 		Name:     cookieName,
