@@ -52,9 +52,9 @@ func (p *published) Publish(_ context.Context, revoked ...*store.Revocation) boo
 	return true
 }
 
-func newDirectory(t *testing.T) directory {
+func newDirectory(t *testing.T, change func(*clerkdev.Config)) directory {
 	t.Helper()
-	d := directory{dev: startDev(t, nil), store: storetest.Open(t), clock: &clock{time.Now()}, asked: &atomic.Int32{}, published: &published{}}
+	d := directory{dev: startDev(t, change), store: storetest.Open(t), clock: &clock{time.Now()}, asked: &atomic.Int32{}, published: &published{}}
 	target, err := url.Parse(d.dev.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func (d directory) wantMemberships(t *testing.T, userID string, want map[string]
 
 func TestSyncStoresWhatClerkSays(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	u, memberships, err := d.Sync(t.Context(), clerkdev.AliceID)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestSyncStoresWhatClerkSays(t *testing.T) {
 
 func TestMembershipsAreAtMostAMinuteOld(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	admin, member := map[string]string{"acme": "org:admin", "globex": "org:member"}, map[string]string{"acme": "org:member", "globex": "org:member"}
 	d.wantMemberships(t, clerkdev.AliceID, admin)
 	asked := d.asked.Load()
@@ -148,7 +148,7 @@ func TestMembershipsAreAtMostAMinuteOld(t *testing.T) {
 
 func TestSyncReplacesWhatIsRemembered(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	d.wantMemberships(t, clerkdev.BobID, map[string]string{"acme": "org:member"})
 	command(t, d.dev, "role", `{"user":"bob@acme.example","organization":"acme","role":"org:admin"}`)
 	if _, _, err := d.Sync(t.Context(), clerkdev.BobID); err != nil {
@@ -166,7 +166,7 @@ func TestSyncReplacesWhatIsRemembered(t *testing.T) {
 
 func TestBannedPeopleBelongNowhere(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	command(t, d.dev, "ban", `{"user":"bob@acme.example"}`)
 	for range 2 { // asked, and remembered
 		d.wantMemberships(t, clerkdev.BobID, map[string]string{})
@@ -183,7 +183,7 @@ func TestBannedPeopleBelongNowhere(t *testing.T) {
 
 func TestNothingIsReturnedOrStoredWhileClerkIsAway(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	d.wantMemberships(t, clerkdev.AliceID, map[string]string{"acme": "org:admin", "globex": "org:member"})
 	command(t, d.dev, "fail", `{"status":500,"count":1000}`)
 	d.clock.now = d.clock.now.Add(store.MembershipAge)
@@ -203,7 +203,7 @@ func TestNothingIsReturnedOrStoredWhileClerkIsAway(t *testing.T) {
 
 func TestConcurrentQuestionsAreAskedOnce(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	first, leave := context.WithCancel(t.Context())
 	leave() // whoever asks first and goes away does not take the answer along
 	_, _ = d.Memberships(first, clerkdev.AliceID)
@@ -224,7 +224,7 @@ func TestConcurrentQuestionsAreAskedOnce(t *testing.T) {
 
 func TestCallersMayChangeWhatTheyGot(t *testing.T) {
 	t.Parallel()
-	d := newDirectory(t)
+	d := newDirectory(t, nil)
 	for range 3 {
 		got, err := d.Memberships(t.Context(), clerkdev.BobID)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"scaling.cloud/mcp/authz"
+	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/loopback"
 )
 
@@ -38,6 +39,8 @@ type settings struct {
 	ClerkSecretKey    secret `env:"SCALING_CLERK_SECRET_KEY" placeholder:"KEY" help:"Clerk's Backend API key (sk_…)."`
 	ClerkAPIURL       string `env:"SCALING_CLERK_API_URL" name:"clerk-api-url" default:"https://api.clerk.com" placeholder:"URL" help:"Clerk's Backend API (default ${default})."`
 
+	ClerkWebhookSecret secret `env:"SCALING_CLERK_WEBHOOK_SECRET" placeholder:"SECRET" help:"What Clerk signs webhooks with (whsec_…); have it send users, organizations, memberships and session.revoked to /webhooks/clerk."`
+
 	AccessTokenTTL   time.Duration `env:"SCALING_ACCESS_TOKEN_TTL" name:"access-token-ttl" default:"1h" help:"Lifetime of an access token (default ${default})."`
 	RefreshIdleTTL   time.Duration `env:"SCALING_REFRESH_IDLE_TTL" name:"refresh-idle-ttl" default:"720h" help:"How long a refresh token may lie unused (default ${default})."`
 	ConnectionMaxAge time.Duration `env:"SCALING_CONNECTION_MAX_AGE" default:"4320h" help:"How long a connection may last (default ${default})."`
@@ -65,6 +68,9 @@ func (s *settings) checkCommon() error {
 	if s.ConnectionMaxAge < s.AccessTokenTTL {
 		problems = append(problems, errors.New("SCALING_CONNECTION_MAX_AGE must not be shorter than SCALING_ACCESS_TOKEN_TTL"))
 	}
+	if _, err := clerk.ParseWebhookSecret(string(s.ClerkWebhookSecret)); s.ClerkWebhookSecret != "" && err != nil {
+		problems = append(problems, fmt.Errorf("SCALING_CLERK_WEBHOOK_SECRET is %w; Clerk's dashboard shows it beside the endpoint", err))
+	}
 	for _, origin := range s.AllowedOrigins {
 		if err := checkOrigin(origin); err != nil {
 			problems = append(problems, fmt.Errorf("SCALING_ALLOWED_ORIGINS: %q %w", origin, err))
@@ -84,6 +90,7 @@ func (s *settings) checkProduction() error {
 		{"SCALING_CLERK_CLIENT_ID", s.ClerkClientID},
 		{"SCALING_CLERK_CLIENT_SECRET", string(s.ClerkClientSecret)},
 		{"SCALING_CLERK_SECRET_KEY", string(s.ClerkSecretKey)},
+		{"SCALING_CLERK_WEBHOOK_SECRET", string(s.ClerkWebhookSecret)},
 	} {
 		if setting[1] == "" {
 			problems = append(problems, fmt.Errorf("%s is not set", setting[0]))

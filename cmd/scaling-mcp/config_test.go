@@ -14,8 +14,9 @@ func production() settings {
 		PublicURL: "https://mcp.example.com", DatabaseURL: "postgres://db/x", RedisURL: "redis://r",
 		MasterKey:   secret(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))),
 		ClerkIssuer: "https://clerk.example.com", ClerkClientID: "id", ClerkClientSecret: "cs", ClerkSecretKey: "sk_live_x",
-		ClerkAPIURL:    "https://api.clerk.com",
-		AccessTokenTTL: time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour,
+		ClerkWebhookSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		ClerkAPIURL:        "https://api.clerk.com",
+		AccessTokenTTL:     time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour,
 	}
 }
 
@@ -49,6 +50,8 @@ func TestServeRefusesWhatIsMissingOrUnsafeAndSaysWhich(t *testing.T) {
 		"a bad previous master key": {func(s *settings) { s.MasterKeyPrevious = "x" }, "SCALING_MASTER_KEY_PREVIOUS"},
 		"no Clerk":                  {func(s *settings) { s.ClerkIssuer = "" }, "SCALING_CLERK_ISSUER"},
 		"the development Clerk":     {func(s *settings) { s.ClerkIssuer = "http://127.0.0.1:8081" }, "SCALING_CLERK_ISSUER"},
+		"no webhook secret":         {func(s *settings) { s.ClerkWebhookSecret = "" }, "SCALING_CLERK_WEBHOOK_SECRET"},
+		"a bad webhook secret":      {func(s *settings) { s.ClerkWebhookSecret = "whsec_c2hvcnQ=" }, "SCALING_CLERK_WEBHOOK_SECRET"},
 		"Clerk's API in the clear":  {func(s *settings) { s.ClerkAPIURL = "http://api.clerk.com" }, "SCALING_CLERK_API_URL"},
 		"an origin that is none":    {func(s *settings) { s.AllowedOrigins = []string{"https://a.example/"} }, "SCALING_ALLOWED_ORIGINS"},
 		"no lifetime":               {func(s *settings) { s.AccessTokenTTL = 0 }, "SCALING_ACCESS_TOKEN_TTL"},

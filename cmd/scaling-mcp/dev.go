@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -78,7 +79,7 @@ func (c *devCommand) Run(ctx context.Context, con console) (err error) {
 	if err := c.startRedis(ctx, g); err != nil {
 		return err
 	}
-	page, err := c.startClerk(ctx, log)
+	page, err := c.startClerk(ctx, listener.Addr(), log)
 	if err != nil {
 		return err
 	}
@@ -112,6 +113,11 @@ func (c *devCommand) settle() error {
 	// are root; what is in there is closed to them.
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return fmt.Errorf("%w: name another directory with --data", err)
+	}
+	if c.ClerkWebhookSecret == "" {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		c.ClerkWebhookSecret = secret("whsec_" + base64.StdEncoding.EncodeToString(key))
 	}
 	if c.MasterKey == "" {
 		return c.keepMasterKey()
@@ -199,8 +205,9 @@ func (c *devCommand) startRedis(ctx context.Context, g *errgroup.Group) error {
 }
 
 // startClerk starts the development Clerk, unless the settings name another, and
-// returns the URL of its control page.
-func (c *devCommand) startClerk(ctx context.Context, log *slog.Logger) (page string, err error) {
+// returns the URL of its control page. Its webhooks go to the server's own
+// address: the public one may lead through something that is not there yet.
+func (c *devCommand) startClerk(ctx context.Context, server net.Addr, log *slog.Logger) (page string, err error) {
 	if c.ClerkIssuer != "" {
 		return "", nil
 	}
@@ -213,7 +220,11 @@ func (c *devCommand) startClerk(ctx context.Context, log *slog.Logger) (page str
 		ClientSecret: string(c.ClerkClientSecret),
 		SecretKey:    string(c.ClerkSecretKey),
 		RedirectURIs: []string{c.PublicURL + "/sign-in/callback"},
-		Log:          log,
+
+		WebhookURL:    "http://" + reachable(server) + "/webhooks/clerk",
+		WebhookSecret: string(c.ClerkWebhookSecret),
+
+		Log: log,
 	})
 	if err != nil {
 		return "", fmt.Errorf("%w; choose another address with --clerk-listen", err)
@@ -221,6 +232,16 @@ func (c *devCommand) startClerk(ctx context.Context, log *slog.Logger) (page str
 	c.ClerkIssuer = dev.URL()
 	c.ClerkAPIURL = dev.URL()
 	return dev.URL() + "/dev", nil
+}
+
+// reachable is where this computer reaches a listener that may be on every
+// address it has.
+func reachable(address net.Addr) string {
+	tcp, ok := address.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return address.String()
+	}
+	return net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
 }
 
 // seed puts the demo data into an empty database.

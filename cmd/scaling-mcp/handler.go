@@ -28,6 +28,7 @@ type parts struct {
 	keys     *authz.Keys
 	liveness *volatile.Liveness
 	usage    *store.Usage
+	webhooks clerk.WebhookSecret
 	ready    *atomic.Bool
 	metrics  *metrics
 	log      *slog.Logger
@@ -90,6 +91,7 @@ func newHandler(c *settings, p parts) http.Handler {
 	mcp.Mount(mux)
 	authorization.Mount(mux)
 	sessions.Mount(mux)
+	clerk.NewWebhooks(directory, p.webhooks, p.log).Mount(mux)
 	dashboard.Mount(mux)
 	mux.Handle("GET /{$}", mcp.RootGET(dashboard.Landing()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })

@@ -55,6 +55,7 @@ func TestEveryRouteByMethod(t *testing.T) {
 		"/oauth/par":                                  {405, 405, 400, 405, 204},
 		"/oauth/authorize":                            {400, 400, 400, 405, 405},
 		"/oauth/consent":                              {303, 303, 303, 405, 405},
+		"/webhooks/clerk":                             {405, 405, 400, 405, 405},
 		"/sign-in":                                    {303, 303, 405, 405, 405},
 		"/sign-out":                                   {405, 405, 303, 405, 405},
 		"/settings/connections":                       {303, 303, 404, 404, 404},

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"scaling.cloud/mcp/authz"
+	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/migrations"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/volatile"
@@ -109,6 +110,10 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	webhooks, err := clerk.ParseWebhookSecret(string(c.ClerkWebhookSecret))
+	if err != nil {
+		return fmt.Errorf("SCALING_CLERK_WEBHOOK_SECRET is %w", err)
+	}
 	keys, err := authz.OpenKeys(ctx, st, master, previous, time.Now())
 	if err != nil {
 		return err
@@ -124,7 +129,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		log.Info("listening for the operator", "address", admin.Addr().String())
 	}
 	var ready atomic.Bool
-	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, usage: usage, ready: &ready, metrics: counted, log: log})
+	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, usage: usage, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
