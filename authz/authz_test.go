@@ -44,6 +44,13 @@ type people struct {
 	asked       int
 }
 
+// count is how often Clerk was asked.
+func (p *people) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
 // change changes what Clerk says from now on.
 func (p *people) change(f func(*people)) {
 	p.mu.Lock()
