@@ -136,8 +136,12 @@ func (p *tamperer) resign(raw string) string {
 }
 
 func signed(t *testing.T, alg jose.SignatureAlgorithm, key any, payload []byte) string {
+	return signedAs(t, alg, key, tampererKeyID, payload)
+}
+
+func signedAs(t *testing.T, alg jose.SignatureAlgorithm, key any, keyID string, payload []byte) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key},
-		(&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", tampererKeyID))
+		(&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", keyID))
 	if err != nil {
 		t.Error(err)
 		return ""
@@ -215,6 +219,63 @@ func TestProviderThatLiesIsNotBelieved(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKeysThatChangeAfterDiscovery: what counts is what Clerk's key set has now
+// under the key's id, and not who sends it.
+func TestKeysThatChangeAfterDiscovery(t *testing.T) {
+	t.Parallel()
+	other := newKey(t)
+	const otherKeyID = "ins_other"
+	var swapped, rotated atomic.Bool
+	provider := newTamperer(t)
+	provider.answer = func(path string, answer map[string]any) {
+		if path != "/.well-known/jwks.json" {
+			return
+		}
+		set := []any{jose.JSONWebKey{Key: provider.key.Public(), KeyID: tampererKeyID, Algorithm: "RS256", Use: "sig"}}
+		if swapped.Load() { // the key set is a stranger's, the tokens are not
+			set = []any{jose.JSONWebKey{Key: other.Public(), KeyID: otherKeyID, Algorithm: "RS256", Use: "sig"}}
+		}
+		if rotated.Load() { // as Clerk does it
+			set = append(set, jose.JSONWebKey{Key: other.Public(), KeyID: otherKeyID, Algorithm: "RS256", Use: "sig"})
+		}
+		answer["keys"] = set
+	}
+	type signer struct {
+		key *rsa.PrivateKey
+		id  string
+	}
+	var by atomic.Value
+	by.Store(signer{provider.key, tampererKeyID})
+	provider.sign = func(p *tamperer, payload []byte) string {
+		with := by.Load().(signer)
+		return signedAs(p.t, jose.RS256, with.key, with.id, payload)
+	}
+	w := newWorld(t, options{provider: provider})
+	if got := w.browser().signIn("alice@acme.example"); got.signedIn() != "alice@acme.example" {
+		t.Fatalf("before: %d %s", got.status, got.title())
+	}
+	refused := func(what string) {
+		t.Helper()
+		b := w.browser()
+		got := b.choose(b.open("/sign-in"), "alice@acme.example", false)
+		if got.status != http.StatusBadGateway || b.open("/x").signedIn() != "" {
+			t.Errorf("%s: got %d %s, want 502 and nobody signed in", what, got.status, got.title())
+		}
+	}
+	by.Store(signer{other, tampererKeyID})
+	refused("another key under the id of the known one")
+	by.Store(signer{other, otherKeyID})
+	refused("another key under an id that is not in the set")
+	rotated.Store(true)
+	if got := w.browser().signIn("bob@acme.example"); got.signedIn() != "bob@acme.example" {
+		t.Errorf("a key that Clerk has added: %d %s, want bob signed in", got.status, got.title())
+	}
+	rotated.Store(false)
+	swapped.Store(true)
+	by.Store(signer{provider.key, "ins_unknown"})
+	refused("a key set that has no such key any more")
 }
 
 func TestDiscoveryIsLazyRetriedAndExact(t *testing.T) {
