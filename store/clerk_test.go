@@ -30,7 +30,7 @@ func everybody(t *testing.T) (s *store.Store, connections map[string]store.Conne
 		"bob acme":           connected(t, s, "user_bob", acme.ID, "claude"),
 	}
 	for _, id := range []string{"user_alice", "user_bob"} {
-		must(t, s.CreateSession(t.Context(), hash(id), id, now))
+		must(t, s.CreateSession(t.Context(), hash(id), id, false, now))
 	}
 	return s, connections
 }

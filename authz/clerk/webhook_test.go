@@ -61,7 +61,7 @@ func newReceiver(t *testing.T) *receiver {
 		for _, m := range memberships {
 			r.live[name+" in "+m.Slug] = r.connect(t, id, m.ID)
 		}
-		if err := r.store.CreateSession(t.Context(), []byte(id), id, r.clock.now); err != nil {
+		if err := r.store.CreateSession(t.Context(), []byte(id), id, false, r.clock.now); err != nil {
 			t.Fatal(err)
 		}
 	}
