@@ -743,7 +743,7 @@ func decide(allowable bool) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if allowable {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 59, "<p class=\"muted fine\">It never learns your password, and it cannot change people, roles or settings. You can end this at any time under Settings → Connections.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 59, "<p class=\"muted fine\">It never learns your password, and it cannot change people, roles or settings. You can end this at any time under Settings →&nbsp;Connections.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

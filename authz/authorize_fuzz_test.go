@@ -1,0 +1,57 @@
+package authz_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+)
+
+// FuzzAuthorize: whatever stands in the query, the authorization endpoint neither
+// fails nor leads anywhere but to our own pages and the registered redirect URI.
+func FuzzAuthorize(f *testing.F) {
+	s := start(f)
+	known, stranger := s.register(claudeRedirect), s.register("https://stranger.example/cb?tenant=1")
+	for _, c := range []*oauthClient{known, stranger} {
+		for _, more := range []string{
+			"", "&prompt=none", "&prompt=login", "&response_mode=fragment", "&redirect_uri=https%3A%2F%2Fevil.example%2F", "&state=a%0d%0ab",
+			"&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Ax", "&request=e30", "&resource=https%3A%2F%2Fevil.example", "&%zz", ";", "&scope=%ff",
+		} {
+			f.Add(c.request().Encode() + more)
+		}
+		without := c.request()
+		without.Del("redirect_uri")
+		f.Add(without.Encode())
+	}
+	f.Add("")
+	f.Add("client_id=" + known.id + "&redirect_uri=" + url.QueryEscape(claudeRedirect+"/../x"))
+	f.Fuzz(func(t *testing.T, query string) {
+		r := &http.Request{Method: http.MethodGet, Host: "mcp.example", URL: &url.URL{Path: "/oauth/authorize", RawQuery: query}, Header: http.Header{}, Body: http.NoBody}
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r.WithContext(t.Context()))
+		if w.Code >= 500 {
+			t.Fatalf("%q: %d %s", query, w.Code, w.Body)
+		}
+		ours := func(target string) bool {
+			return strings.HasPrefix(target, "/oauth/consent?request=") || strings.HasPrefix(target, "/sign-in?prompt=login&return_to=%2Foauth%2Fconsent%3F")
+		}
+		if location := w.Header().Get("Location"); location != "" && !ours(location) && !strings.HasPrefix(location, claudeRedirect+"?error=") {
+			t.Errorf("%q: redirects to %q", query, location)
+		}
+		if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+			t.Errorf("%q: Content-Type is %q", query, w.Header().Get("Content-Type"))
+		}
+		page, err := goquery.NewDocumentFromReader(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page.Find("main .actions a, script").Each(func(_ int, e *goquery.Selection) {
+			if href := e.AttrOr("href", ""); href != "/settings/connections" && !strings.HasPrefix(href, "https://stranger.example/cb?tenant=1&error=") {
+				t.Errorf("%q: the page leads to %q", query, href)
+			}
+		})
+	})
+}
