@@ -248,8 +248,12 @@ func TestWebhookHasItsEffectOnce(t *testing.T) {
 	r.wantEnded(t, []string{"bob in acme"}, "")
 	r.live["bob in acme, again"] = r.connect(t, clerkdev.BobID, clerkdev.AcmeID)
 	command(t, r.dev, "fail", `{"status":500,"count":1000}`)
+	asked := r.asked.Load()
 	if status, _ := r.send(t, "msg_1", removal); status != http.StatusNoContent {
 		t.Errorf("sent once more: got %d, want 204", status)
+	}
+	if got := r.asked.Load(); got != asked {
+		t.Errorf("sent once more: Clerk was asked %d times", got-asked)
 	}
 	r.wantEnded(t, []string{"bob in acme"}, "")
 	// The same words under another id, and Clerk away: as delivered.
