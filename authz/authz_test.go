@@ -22,6 +22,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/accesstoken"
@@ -156,9 +157,9 @@ var (
 	globex = store.Organization{ID: "org_globex", Slug: "globex", Name: "Globex"}
 )
 
-func start(t testing.TB) *server {
+func start(t testing.TB, change ...func(*pgxpool.Config)) *server {
 	t.Helper()
-	st := storetest.Open(t)
+	st := storetest.Open(t, change...)
 	s := &server{
 		t: t, store: st, published: &published{}, liveness: &liveness{store: st},
 		clock: &clock{now: time.Now().Truncate(time.Second)},

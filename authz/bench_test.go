@@ -1,6 +1,7 @@
 package authz_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,36 +12,116 @@ import (
 	"time"
 )
 
+// The benchmarks drive a handler as sixteen clients side by side, each waiting
+// for its answer. What they say of a database that does not wait for its disk
+// says little, so each result is named after the setting:
+//
+//	SCALING_TEST_DURABLE=1 go test ./authz -run XXX -bench . -benchtime 4s
+
+// benchClients is how many clients are at it at once.
+const benchClients = 16
+
+// bench runs request b.N times, client by client: n counts a client's own.
+func bench(b *testing.B, s *server, prepare func(n int), request func(client, n int)) {
+	b.Helper()
+	var fsync, commit string
+	if err := s.store.Pool().QueryRow(b.Context(), `SELECT current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&fsync, &commit); err != nil {
+		b.Fatal(err)
+	}
+	b.Run(fmt.Sprintf("fsync=%s,synchronous_commit=%s", fsync, commit), func(b *testing.B) {
+		each := (b.N + benchClients - 1) / benchClients
+		prepare(each)
+		before := cpu()
+		b.ResetTimer()
+		var wg sync.WaitGroup
+		for client := range benchClients {
+			wg.Go(func() {
+				for n := range each {
+					request(client, n)
+				}
+			})
+		}
+		wg.Wait()
+		b.StopTimer()
+		b.ReportMetric(float64((cpu()-before).Microseconds())/float64(each*benchClients), "cpu-µs/op")
+		b.ReportMetric(float64(each*benchClients)/b.Elapsed().Seconds(), "requests/s")
+	})
+}
+
+// serve calls the handler with no network in between.
+func (s *server) serve(b *testing.B, path, contentType, body string) answer {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	response := w.Result()
+	response.Request = r
+	return answer{response, w.Body.String()}
+}
+
+const formEncoded = "application/x-www-form-urlencoded"
+
 // BenchmarkRefresh is a refresh through the whole token endpoint: client
-// authentication, rotation in Postgres, a signature. Sixteen connections refresh
-// side by side, each waiting for its answer. Postgres waits for its disk only
-// where SCALING_TEST_DATABASE_URL names a server that does.
+// authentication, rotation in Postgres, a signature.
 func BenchmarkRefresh(b *testing.B) {
-	const clients = 16
 	s := start(b)
 	c := s.register("http://127.0.0.1/callback")
-	chains := make([]string, clients)
+	chains := make([]string, benchClients)
 	for i := range chains {
 		chains[i] = c.connect().Refresh
 	}
-	handler := s.handler
-	before := cpu()
-	b.ResetTimer()
-	var wg sync.WaitGroup
-	for i := range clients {
-		wg.Go(func() {
-			for range b.N / clients {
-				form := url.Values{"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {chains[i]}}
-				r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader(form.Encode()))
-				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-				w := httptest.NewRecorder()
-				handler.ServeHTTP(w, r)
-				chains[i] = answer{w.Result(), w.Body.String()}.tokens(b).Refresh
+	bench(b, s, func(int) {}, func(client, _ int) {
+		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {chains[client]}}
+		successor := s.serve(b, "/oauth/token", formEncoded, form.Encode()).tokens(b).Refresh
+		if successor == chains[client] {
+			b.Error("nothing was rotated")
+		}
+		chains[client] = successor
+	})
+}
+
+// BenchmarkCode is the redemption of a code; the consents are given before the
+// clock runs. A new connection of a loopback client ends no older one.
+func BenchmarkCode(b *testing.B) {
+	s := start(b)
+	c := s.register("http://127.0.0.1/callback")
+	var codes [benchClients][]string
+	prepare := func(n int) {
+		for client := range codes {
+			codes[client] = nil
+			for range n {
+				codes[client] = append(codes[client], c.allow(nil).Get("code"))
 			}
+		}
+	}
+	bench(b, s, prepare, func(client, n int) {
+		s.serve(b, "/oauth/token", formEncoded, c.redemption(codes[client][n]).Encode()).tokens(b)
+	})
+}
+
+// BenchmarkRegister is dynamic registration: of clients that nobody has seen, and
+// of one that registers again and again, as hosted clients do.
+func BenchmarkRegister(b *testing.B) {
+	for _, row := range []struct {
+		name string
+		body func(client, n int) string
+	}{
+		{"new", func(client, n int) string {
+			return fmt.Sprintf(`{"client_name":"Client %d of %d at %d","token_endpoint_auth_method":"none","redirect_uris":["http://127.0.0.1/callback"]}`, n, client, time.Now().UnixNano())
+		}},
+		{"identical", func(client, n int) string {
+			return fmt.Sprintf(`{"client_name":"Claude Code","token_endpoint_auth_method":"none","redirect_uris":["http://localhost:%d/callback"]}`, 1024+client)
+		}},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			s := start(b)
+			bench(b, s, func(int) {}, func(client, n int) {
+				if a := s.serve(b, "/oauth/register", "application/json", row.body(client, n)); a.StatusCode != http.StatusCreated {
+					b.Errorf("%d %s", a.StatusCode, a.body)
+				}
+			})
 		})
 	}
-	wg.Wait()
-	b.ReportMetric(float64((cpu()-before).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
 // cpu returns the processor time that this process has used.

@@ -45,6 +45,9 @@ type Config struct {
 	// (Data is not used), does not wait for the disk, and is removed when
 	// PostgreSQL or this process ends, whichever is first.
 	Temporary bool
+	// Durable makes a temporary cluster wait for the disk like any other, for
+	// measurements: what a commit costs without the disk says nothing.
+	Durable bool
 	// Log gets what PostgreSQL says, at debug level, and an error if it ends
 	// by itself. Nil discards both.
 	Log *slog.Logger
@@ -56,6 +59,7 @@ type Server struct {
 	cluster   string // PostgreSQL's data directory
 	sockets   string
 	temporary bool
+	durable   bool
 	ephemeral string // removed when the server ends
 	lock      *os.File
 	log       *slog.Logger
@@ -73,7 +77,7 @@ type Server struct {
 // error, and those for data that is in use, another user's, or of another major
 // version, are one sentence each, made for the person at the terminal.
 func Start(ctx context.Context, c Config) (_ *Server, err error) {
-	s := &Server{temporary: c.Temporary, log: c.Log, done: make(chan struct{})}
+	s := &Server{temporary: c.Temporary, durable: !c.Temporary || c.Durable, log: c.Log, done: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -159,10 +163,10 @@ func (s *Server) run(ctx context.Context, p programs) error {
 		"-c", "timezone=UTC", "-c", "log_timezone=UTC",
 	}
 	if s.temporary {
-		args = append(args,
-			"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-			// Parallel tests, each with a pool.
-			"-c", "max_connections=300")
+		args = append(args, "-c", "max_connections=300") // parallel tests, each with a pool
+	}
+	if !s.durable {
+		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
 	cmd := s.account.command(p.postgres(), args...)
 	log := newLogWriter(s.log)

@@ -182,7 +182,7 @@ func TestResetForgets(t *testing.T) {
 	}
 }
 
-func TestSettingsAreSafeUnlessTemporary(t *testing.T) {
+func TestSettingsAreSafeUnlessOnlyTemporary(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		config Config
@@ -190,15 +190,16 @@ func TestSettingsAreSafeUnlessTemporary(t *testing.T) {
 	}{
 		{Config{Data: madeDataDir(t)}, "on"},
 		{Config{Temporary: true}, "off"},
+		{Config{Temporary: true, Durable: true}, "on"},
 	} {
 		conn := connect(t, start(t, tc.config), "postgres")
-		for setting, want := range map[string]string{"fsync": tc.fsync, "listen_addresses": "", "TimeZone": "UTC"} {
+		for setting, want := range map[string]string{"fsync": tc.fsync, "synchronous_commit": tc.fsync, "listen_addresses": "", "TimeZone": "UTC"} {
 			var got string
 			if err := conn.QueryRow(t.Context(), `SELECT current_setting($1)`, setting).Scan(&got); err != nil {
 				t.Fatal(err)
 			}
 			if got != want {
-				t.Errorf("temporary %v: %s = %q, want %q", tc.config.Temporary, setting, got, want)
+				t.Errorf("%+v: %s = %q, want %q", tc.config, setting, got, want)
 			}
 		}
 		var lower string

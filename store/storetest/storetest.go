@@ -4,9 +4,10 @@
 // ends. Tests may run in parallel.
 //
 // The server is the one at SCALING_TEST_DATABASE_URL, whose role must be
-// allowed to create databases, or else a private one per test binary. Where a
-// server program is not installed the test is skipped, unless CI=true: then it
-// fails.
+// allowed to create databases, or else a private one per test binary. That one
+// does not wait for its disk unless SCALING_TEST_DURABLE=1: tests need no
+// durability, and measurements do. Where a server program is not installed the
+// test is skipped, unless CI=true: then it fails.
 package storetest
 
 import (
@@ -33,13 +34,17 @@ import (
 const poolSize = 16
 
 // Open returns a store on a database of the test's own, migrated and empty.
-func Open(t testing.TB) *store.Store {
+// change alters how the store connects, for a test that watches it.
+func Open(t testing.TB, change ...func(*pgxpool.Config)) *store.Store {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(OpenURL(t))
 	if err != nil {
 		t.Fatalf("storetest: %v", err)
 	}
 	config.MaxConns = poolSize
+	for _, f := range change {
+		f(config)
+	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatalf("storetest: %v", err)
@@ -117,7 +122,7 @@ func connect(ctx context.Context) (*postgres, error) {
 			return other.String()
 		}
 	} else {
-		private, err := pgdev.Start(ctx, pgdev.Config{Temporary: true})
+		private, err := pgdev.Start(ctx, pgdev.Config{Temporary: true, Durable: os.Getenv("SCALING_TEST_DURABLE") == "1"})
 		if err != nil {
 			return nil, err
 		}
