@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/storetest"
@@ -51,9 +52,9 @@ func save(t testing.TB, s *store.Store, name string, asked time.Time, membership
 
 // world returns a store with Alice (admin of Acme, member of Globex), Bob
 // (member of Acme) and two clients.
-func world(t testing.TB) *store.Store {
+func world(t testing.TB, change ...func(*pgxpool.Config)) *store.Store {
 	t.Helper()
-	s := storetest.Open(t)
+	s := storetest.Open(t, change...)
 	ctx := t.Context()
 	save(t, s, "alice", now, store.Membership{Organization: acme, Role: store.RoleAdmin}, store.Membership{Organization: globex, Role: store.RoleMember})
 	save(t, s, "bob", now, store.Membership{Organization: acme, Role: store.RoleMember})

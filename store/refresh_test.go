@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"scaling.cloud/mcp/store"
 )
@@ -158,6 +159,36 @@ func TestRefreshesUnderRaceStoreOneSuccessor(t *testing.T) {
 	wg.Wait()
 	if rotated != 1 || len(successors) != 1 {
 		t.Errorf("%d rotations, %d successors, want one of each", rotated, len(successors))
+	}
+}
+
+// TestRefreshReadsNoOtherConnectionOfItsClient: all people who use one client
+// share its id, so a refresh that came to its connection by way of the client
+// would read everybody's.
+func TestRefreshReadsNoOtherConnectionOfItsClient(t *testing.T) {
+	t.Parallel()
+	s := world(t, func(c *pgxpool.Config) { c.MaxConns = 1 }) // whose counters are read
+	ctx := t.Context()
+	c := connected(t, s, "user_bob", acme.ID, "claude")
+	for range 40 {
+		connected(t, s, "user_alice", acme.ID, "claude")
+	}
+	entries := func() (read int) {
+		_, err := s.Pool().Exec(ctx, `SELECT pg_stat_force_next_flush()`)
+		must(t, err)
+		must(t, s.Pool().QueryRow(ctx, `SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'connections_client_id'`).Scan(&read))
+		return read
+	}
+	before := entries()
+	for generation := range 12 { // the planner settles after five
+		_, err := s.RotateRefreshToken(ctx, rotation(c, generation), now)
+		must(t, err)
+		_, err = s.RotateRefreshToken(ctx, rotation(c, generation), now) // a replay
+		must(t, err)
+	}
+	read := entries() - before
+	if read != 0 {
+		t.Errorf("%d entries of the index by client were read, want none", read)
 	}
 }
 
