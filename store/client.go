@@ -65,14 +65,24 @@ func (s *Store) Client(ctx context.Context, id string) (*Client, error) {
 // RegisterClient stores c and returns it as stored. metadataHash identifies what
 // was registered: of public clients with the same hash there is only ever one,
 // and it is returned in place of c, however many register at once (design §9).
+//
+// That it was handed out again is written down once a minute: all installs of a
+// popular client meet at one row, and would wait for the disk one by one.
 func (s *Store) RegisterClient(ctx context.Context, c Client, metadataHash []byte) (*Client, error) {
 	stored, err := one[Client](s.pool.Query(ctx, `
-		INSERT INTO oauth_clients (id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
-		                           software_id, software_version, metadata_hash, created_at, handed_out_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
-		ON CONFLICT (metadata_hash) WHERE kind = 'registered' AND auth_method = 'none'
-		DO UPDATE SET handed_out_at = excluded.handed_out_at
-		RETURNING `+clientColumns,
+		WITH known AS (
+			SELECT `+clientColumns+` FROM oauth_clients
+			WHERE $3::text = 'none' AND metadata_hash = $11 AND kind = 'registered' AND auth_method = 'none'
+			  AND handed_out_at > $12::timestamptz - interval '1 minute'
+		), stored AS (
+			INSERT INTO oauth_clients (id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
+			                           software_id, software_version, metadata_hash, created_at, handed_out_at)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12 WHERE NOT EXISTS (SELECT FROM known)
+			ON CONFLICT (metadata_hash) WHERE kind = 'registered' AND auth_method = 'none'
+			DO UPDATE SET handed_out_at = excluded.handed_out_at
+			RETURNING `+clientColumns+`
+		)
+		SELECT * FROM known UNION ALL SELECT * FROM stored`,
 		c.ID, c.Kind, c.AuthMethod, c.SecretHash, c.RedirectURIs, c.GrantTypes, c.Name, c.ClientURI,
 		c.SoftwareID, c.SoftwareVersion, metadataHash, c.CreatedAt))
 	return stored, wrap("registering client", err)
