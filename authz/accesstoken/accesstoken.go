@@ -8,6 +8,7 @@ package accesstoken
 import (
 	"crypto/ecdsa"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,7 +71,7 @@ func Sign(c Claims, key jose.JSONWebKey) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("accesstoken: %w", err)
 	}
-	token, err := jwt.Signed(signer).Claims(wire{
+	payload, err := json.Marshal(wire{
 		Claims: jwt.Claims{
 			Issuer:   c.Issuer,
 			Subject:  c.Subject,
@@ -84,11 +85,15 @@ func Sign(c Claims, key jose.JSONWebKey) (string, error) {
 		Org:        c.OrgID,
 		Connection: c.ConnectionID,
 		Epoch:      c.Epoch,
-	}).Serialize()
+	})
+	if err != nil {
+		return "", fmt.Errorf("accesstoken: %w", err)
+	}
+	signed, err := signer.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("accesstoken: signing: %w", err)
 	}
-	return token, nil
+	return signed.CompactSerialize()
 }
 
 // Keys finds the public half of a signing key by its id. It must be safe for
