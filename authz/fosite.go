@@ -28,7 +28,7 @@ import (
 type provider struct{ fosite *fosite.Fosite }
 
 func newProvider(s *Server) provider {
-	return provider{fosite.NewOAuth2Provider(clients{s.Store}, &fosite.Config{
+	return provider{fosite.NewOAuth2Provider(clients{newClientCache(s.Store, s.Now)}, &fosite.Config{
 		ScopeStrategy:            fosite.ExactScopeStrategy,
 		AudienceMatchingStrategy: fosite.ExactAudienceMatchingStrategy,
 		// state may be short or absent: PKCE does its work (OAuth 2.1 §7.12). Zero
@@ -142,7 +142,7 @@ func oauthError(err error) error {
 }
 
 // clients is the store as fosite sees it.
-type clients struct{ store *store.Store }
+type clients struct{ cache *clientCache }
 
 type askedClient struct{}
 
@@ -156,7 +156,7 @@ func (cs clients) GetClient(ctx context.Context, id string) (fosite.Client, erro
 	if c, ok := ctx.Value(askedClient{}).(*client); ok {
 		return c, nil
 	}
-	stored, err := cs.store.Client(ctx, id)
+	stored, err := cs.cache.client(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
