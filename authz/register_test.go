@@ -3,7 +3,6 @@ package authz_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -131,63 +130,4 @@ func TestIdenticalPublicRegistrationsAreOneClient(t *testing.T) {
 	if len(ids) != 1 {
 		t.Errorf("16 identical registrations at once made %d clients, want 1", len(ids))
 	}
-}
-
-func TestConfidentialClientByBasic(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	a := s.postJSON("/oauth/register", `{"redirect_uris":["https://a.example/cb"]}`).json(t)
-	c := &oauthClient{s: s, id: a["client_id"].(string), redirectURI: "https://a.example/cb", verifier: strings.Repeat("v", 43)}
-	other := s.register("https://b.example/cb")
-	code := c.allow(nil).Get("code")
-	redeem := func(id, secret string, change func(url.Values)) answer {
-		f := c.redemption(code)
-		f.Del("client_id")
-		if change != nil {
-			change(f)
-		}
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/oauth/token", strings.NewReader(f.Encode()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.SetBasicAuth(id, secret)
-		return s.do(http.DefaultClient, r)
-	}
-	secret := a["client_secret"].(string)
-	for name, row := range map[string]struct {
-		got  answer
-		want string
-	}{
-		"another secret":             {redeem(c.id, secret+"x", nil), "invalid_client"},
-		"no secret":                  {redeem(c.id, "", nil), "invalid_client"},
-		"a NUL for an id":            {redeem("%00", secret, nil), "invalid_client"},
-		"another client in the body": {redeem(c.id, secret, func(f url.Values) { f.Set("client_id", other.id) }), "invalid_request"},
-		"the secret in the body too": {redeem(c.id, secret, func(f url.Values) { f.Set("client_id", c.id); f.Set("client_secret", secret) }), "invalid_client"},
-	} {
-		if got := row.got.json(t)["error"]; got != row.want {
-			t.Errorf("%s: error is %v (%d), want %s", name, got, row.got.StatusCode, row.want)
-		}
-	}
-	redeem(c.id, secret, nil).tokens(t)
-}
-
-func TestConfidentialClientMustAuthenticateAsItRegistered(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	a := s.postJSON("/oauth/register", `{"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"client_secret_post"}`).json(t)
-	c := &oauthClient{s: s, id: a["client_id"].(string), redirectURI: "https://a.example/cb", verifier: strings.Repeat("v", 43)}
-	secret := a["client_secret"].(string)
-	code := c.allow(nil).Get("code")
-	for name, wrong := range map[string]string{"no secret": "", "another secret": secret[:len(secret)-1] + "x", "the hash of none": " "} {
-		f := c.redemption(code)
-		f.Set("client_secret", wrong)
-		got := c.token(f)
-		if got.json(t)["error"] != "invalid_client" || got.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s, want 401 invalid_client", name, got.StatusCode, got.body)
-		}
-	}
-	f := c.redemption(code)
-	f.Set("client_secret", secret)
-	c.token(f).tokens(t)
 }
