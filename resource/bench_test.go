@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/go-redis/v9"
 
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/resource/incident"
@@ -33,17 +34,20 @@ func (k benchKey) VerificationKey(string) (*ecdsa.PublicKey, bool) {
 
 // newLiveness returns the real thing on a real Redis, which knows connection to
 // be alive in epoch 1: a check is one GET.
-func newLiveness(b *testing.B, st *store.Store, connection uuid.UUID) *volatile.Liveness {
+func newLiveness(b testing.TB, st *store.Store, connection uuid.UUID, hooks ...redis.Hook) *volatile.Liveness {
 	b.Helper()
-	redis, err := volatile.Open(storetest.Redis(b))
+	client, err := volatile.Open(storetest.Redis(b))
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { redis.Close() })
-	if err := redis.Set(b.Context(), "conn:"+connection.String(), "a:1", time.Hour).Err(); err != nil {
+	b.Cleanup(func() { client.Close() })
+	for _, hook := range hooks {
+		client.AddHook(hook)
+	}
+	if err := client.Set(b.Context(), "conn:"+connection.String(), "a:1", time.Hour).Err(); err != nil {
 		b.Fatal(err)
 	}
-	liveness := volatile.NewLiveness(redis, st, time.Hour, slog.New(slog.DiscardHandler), time.Now)
+	liveness := volatile.NewLiveness(client, st, time.Hour, slog.New(slog.DiscardHandler), time.Now)
 	ctx, cancel := context.WithCancel(b.Context())
 	ready, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -57,7 +61,7 @@ func newLiveness(b *testing.B, st *store.Store, connection uuid.UUID) *volatile.
 
 // newBench returns a server, and a token and the claims of a connection with
 // scopes.
-func newBench(b *testing.B, st *store.Store, incidents *incident.Service, scopes ...string) (*Server, string, *accesstoken.Claims) {
+func newBench(b testing.TB, st *store.Store, incidents *incident.Service, scopes ...string) (*Server, string, *accesstoken.Claims) {
 	b.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
