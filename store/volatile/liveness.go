@@ -38,10 +38,7 @@ type Liveness struct {
 	now    func() time.Time
 	tokens time.Duration // how long a token may outlive its revocation
 
-	// brokenUntil is the Unix time in nanoseconds until which Redis is not asked,
-	// after it failed: a request should not wait for a timeout that the last one
-	// waited for.
-	brokenUntil atomic.Int64
+	outage outage
 
 	tombstones sync.Map    // uuid.UUID → tombstone
 	listening  atomic.Bool // Postgres tells us of every revocation
@@ -59,10 +56,7 @@ func NewLiveness(r redis.UniversalClient, s *store.Store, accessTokenTTL time.Du
 }
 
 const (
-	leaseTTL   = 5 * time.Second
-	redisPause = time.Second
-	// redisTimeout bounds one exchange with Redis on the path of a request.
-	redisTimeout = 250 * time.Millisecond
+	leaseTTL = 5 * time.Second
 	// postgresTimeout bounds a question to Postgres: one that hangs rather than
 	// refuses is an outage, too.
 	postgresTimeout = 3 * time.Second
@@ -86,7 +80,7 @@ func (l *Liveness) Check(ctx context.Context, id uuid.UUID, epoch int) error {
 	if t, ok := l.tombstones.Load(id); ok && t.(tombstone).epoch > epoch {
 		return store.ErrNotFound
 	}
-	if !l.listening.Load() || now.UnixNano() < l.brokenUntil.Load() {
+	if !l.listening.Load() || l.outage.lasts(now) {
 		_, err := l.ask(ctx, id, epoch, now)
 		return err
 	}
@@ -165,15 +159,11 @@ func (l *Liveness) fill(ctx context.Context, id uuid.UUID, epoch int, now time.T
 	return nil
 }
 
-// broken leaves Redis alone for a moment, if it was Redis that failed: not if it
-// answered with a refusal (a full one takes no lease, and still knows what it
-// knows), and not if the caller gave up.
+// broken notes that an exchange with Redis failed.
 func (l *Liveness) broken(ctx context.Context, err error) {
-	if _, refused := errors.AsType[redis.Error](err); refused || ctx.Err() != nil {
-		return
+	if l.outage.begin(ctx, err, l.now()) {
+		l.log.WarnContext(ctx, "redis does not answer, asking postgres", "error", err)
 	}
-	l.brokenUntil.Store(l.now().Add(redisPause).UnixNano())
-	l.log.WarnContext(ctx, "redis does not answer, asking postgres", "error", err)
 }
 
 // Publish makes revocations known that Postgres has committed. It reports

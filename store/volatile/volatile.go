@@ -1,7 +1,9 @@
 // Package volatile is what we keep in Redis: state that may vanish at any
-// moment. It holds one thing today, whether a connection lives, and its rule
-// of failure: what Redis does not know, or does not answer, is asked of
-// Postgres; what neither answers is an outage, never a yes and never a no.
+// moment. It holds two things, each with its rule of failure. Whether a
+// connection lives (Liveness): what Redis does not know, or does not answer, is
+// asked of Postgres; what neither answers is an outage, never a yes and never a
+// no. And how much of what was used of a rate limit (Limiter): without Redis
+// every replica counts for itself.
 package volatile
 
 import (
