@@ -49,7 +49,7 @@ func bench(b *testing.B, s *server, prepare func(n int), request func(client, n 
 }
 
 // serve calls the handler with no network in between.
-func (s *server) serve(b *testing.B, path, contentType, body string) answer {
+func (s *server) call(b *testing.B, path, contentType, body string) answer {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	w := httptest.NewRecorder()
@@ -72,7 +72,7 @@ func BenchmarkRefresh(b *testing.B) {
 	}
 	bench(b, s, func(int) {}, func(client, _ int) {
 		form := url.Values{"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {chains[client]}}
-		successor := s.serve(b, "/oauth/token", formEncoded, form.Encode()).tokens(b).Refresh
+		successor := s.call(b, "/oauth/token", formEncoded, form.Encode()).tokens(b).Refresh
 		if successor == chains[client] {
 			b.Error("nothing was rotated")
 		}
@@ -95,7 +95,7 @@ func BenchmarkCode(b *testing.B) {
 		}
 	}
 	bench(b, s, prepare, func(client, n int) {
-		s.serve(b, "/oauth/token", formEncoded, c.redemption(codes[client][n]).Encode()).tokens(b)
+		s.call(b, "/oauth/token", formEncoded, c.redemption(codes[client][n]).Encode()).tokens(b)
 	})
 }
 
@@ -116,7 +116,7 @@ func BenchmarkRegister(b *testing.B) {
 		b.Run(row.name, func(b *testing.B) {
 			s := start(b)
 			bench(b, s, func(int) {}, func(client, n int) {
-				if a := s.serve(b, "/oauth/register", "application/json", row.body(client, n)); a.StatusCode != http.StatusCreated {
+				if a := s.call(b, "/oauth/register", "application/json", row.body(client, n)); a.StatusCode != http.StatusCreated {
 					b.Errorf("%d %s", a.StatusCode, a.body)
 				}
 			})

@@ -125,7 +125,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, session *store.Se
 		ExpiresAt:      now.Add(s.ConnectionMaxAge),
 	}
 	response, err := s.oauth.issueCode(r.Context(), request, func() (string, error) {
-		code := newCode(connection.ID)
+		code := s.Keys.newCode(connection.ID)
 		return code, s.Store.CreateGrant(r.Context(), store.Grant{
 			Decision:      s.decided(r, session, handle),
 			Connection:    connection,

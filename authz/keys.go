@@ -20,11 +20,11 @@ import (
 )
 
 // Keys are the authorization server's keys, opened: the signing key of access
-// tokens, the public halves of all that may verify one, and the keys of refresh
-// tokens. They live sealed in Postgres, so that every replica has the same and a
-// dump of the database has none.
+// tokens, the public halves of all that may verify one, and the keys of codes
+// and refresh tokens. They live sealed in Postgres, so that every replica has the
+// same and a dump of the database has none.
 //
-// The keys of refresh tokens never change. Signing keys are rotated by an
+// The keys of codes and refresh tokens never change. Signing keys are rotated by an
 // operator (see RotateKeys), and Run follows them. It is safe for concurrent
 // use.
 type Keys struct {
@@ -32,7 +32,7 @@ type Keys struct {
 	master   MasterKey
 	previous *MasterKey
 
-	tokenMAC [32]byte // refresh tokens
+	tokenMAC [32]byte // codes and refresh tokens
 	chain    [32]byte // seals of successors
 
 	current atomic.Pointer[signingKeys]

@@ -35,7 +35,7 @@ func (s *Server) redeemCode(ctx context.Context, c *store.Client, form url.Value
 	if !codeVerifier.MatchString(verifier) {
 		return nil, refuse(codeInvalidGrant, badCode)
 	}
-	connectionID, ok := codeConnection(code)
+	connectionID, ok := s.Keys.codeConnection(code)
 	if !ok {
 		return nil, refuse(codeInvalidGrant, badCode)
 	}

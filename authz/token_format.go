@@ -23,15 +23,48 @@ const (
 
 	resourceServerIDPrefix     = "scl_server_"
 	resourceServerSecretPrefix = "scl_rs_"
-
-	randomBytes         = 32
-	refreshTokenMACSize = 16
 )
+
+// Sizes of the parts of a token, in bytes.
+const (
+	randomBytes = 32
+	macBytes    = 16
+)
+
+// encodeToken returns prefix and the base64url of body and its MAC. The MAC keeps
+// forgeries from the database, and tells whose request it is before anything is
+// asked of it.
+func (k *Keys) encodeToken(prefix string, body []byte) string {
+	return prefix + base64.RawURLEncoding.EncodeToString(append(body, k.mac(prefix, body)...))
+}
+
+// decodeToken returns the body, of size bytes, of a token that encodeToken made.
+// ok is false for anything else.
+func (k *Keys) decodeToken(prefix, text string, size int) (body []byte, ok bool) {
+	encoded, ok := strings.CutPrefix(text, prefix)
+	if !ok {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(raw) != size+macBytes {
+		return nil, false
+	}
+	body, mac := raw[:size], raw[size:]
+	return body, hmac.Equal(mac, k.mac(prefix, body))
+}
+
+// mac is over the prefix as well, and all prefixes are of one length: what was
+// made as a code is no refresh token.
+func (k *Keys) mac(prefix string, body []byte) []byte {
+	mac := hmac.New(sha256.New, k.tokenMAC[:])
+	mac.Write([]byte(prefix))
+	mac.Write(body)
+	return mac.Sum(nil)[:macBytes]
+}
 
 // refreshToken is the inside of a refresh token: the connection and the
 // generation of its chain, so that a token whose row is long gone still gives
-// itself away, 32 random bytes, and a MAC that keeps forgeries from the
-// database.
+// itself away, and 32 random bytes.
 //
 //	scl_rt_ base64url( connection 16 | generation 4 | random 32 | MAC 16 )
 type refreshToken struct {
@@ -44,36 +77,21 @@ const refreshTokenSize = 16 + 4 + randomBytes
 
 // newRefreshToken makes a token for one step of a connection's chain.
 func (k *Keys) newRefreshToken(connection uuid.UUID, generation int) refreshToken {
-	raw := make([]byte, refreshTokenSize, refreshTokenSize+refreshTokenMACSize)
-	copy(raw, connection[:])
-	binary.BigEndian.PutUint32(raw[16:], uint32(generation))
-	_, _ = rand.Read(raw[20:]) // never fails
-	raw = append(raw, k.refreshTokenMAC(raw)...)
-	return refreshToken{connection, generation, refreshTokenPrefix + base64.RawURLEncoding.EncodeToString(raw)}
+	body := make([]byte, refreshTokenSize)
+	copy(body, connection[:])
+	binary.BigEndian.PutUint32(body[16:], uint32(generation))
+	_, _ = rand.Read(body[20:]) // never fails
+	return refreshToken{connection, generation, k.encodeToken(refreshTokenPrefix, body)}
 }
 
 // parseRefreshToken returns the inside of a token that we made. ok is false for
 // anything else; nothing is asked of the database for that.
 func (k *Keys) parseRefreshToken(text string) (t refreshToken, ok bool) {
-	encoded, ok := strings.CutPrefix(text, refreshTokenPrefix)
+	body, ok := k.decodeToken(refreshTokenPrefix, text, refreshTokenSize)
 	if !ok {
 		return t, false
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(raw) != refreshTokenSize+refreshTokenMACSize {
-		return t, false
-	}
-	body, mac := raw[:refreshTokenSize], raw[refreshTokenSize:]
-	if !hmac.Equal(mac, k.refreshTokenMAC(body)) {
-		return t, false
-	}
 	return refreshToken{uuid.UUID(body[:16]), int(binary.BigEndian.Uint32(body[16:])), text}, true
-}
-
-func (k *Keys) refreshTokenMAC(body []byte) []byte {
-	mac := hmac.New(sha256.New, k.tokenMAC[:])
-	mac.Write(body)
-	return mac.Sum(nil)[:refreshTokenMACSize]
 }
 
 // hash is what the database knows of the token.
@@ -98,27 +116,25 @@ func (k *Keys) successorKey(presented string) [32]byte {
 	return [32]byte(mac.Sum(nil))
 }
 
+const codeSize = 16 + randomBytes
+
 // newCode makes an authorization code. It names its connection, so that the
 // first refresh token can be made before the database is asked.
 //
-//	scl_ac_ base64url( connection 16 | random 32 )
-func newCode(connection uuid.UUID) string {
-	raw := make([]byte, 16+randomBytes)
-	copy(raw, connection[:])
-	_, _ = rand.Read(raw[16:]) // never fails
-	return codePrefix + base64.RawURLEncoding.EncodeToString(raw)
+//	scl_ac_ base64url( connection 16 | random 32 | MAC 16 )
+func (k *Keys) newCode(connection uuid.UUID) string {
+	body := make([]byte, codeSize)
+	copy(body, connection[:])
+	_, _ = rand.Read(body[16:]) // never fails
+	return k.encodeToken(codePrefix, body)
 }
 
-// codeConnection returns the connection that a code names. ok is false for what
-// is not a code of ours.
-func codeConnection(code string) (connection uuid.UUID, ok bool) {
-	encoded, ok := strings.CutPrefix(code, codePrefix)
+// codeConnection returns the connection that a code of ours names. ok is false
+// for anything else.
+func (k *Keys) codeConnection(code string) (connection uuid.UUID, ok bool) {
+	body, ok := k.decodeToken(codePrefix, code, codeSize)
 	if !ok {
 		return uuid.Nil, false
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(raw) != 16+randomBytes {
-		return uuid.Nil, false
-	}
-	return uuid.UUID(raw[:16]), true
+	return uuid.UUID(body[:16]), true
 }
