@@ -228,7 +228,7 @@ func errorParameters(e *Error) url.Values {
 // we know. To anywhere else the person goes by their own hand (RFC 9700 §4.11.2).
 func (s *Server) refuseAtClient(w http.ResponseWriter, r *http.Request, to destination, err error) error {
 	e := asError(err)
-	s.logError(r, e)
+	logError(r, s.Log, e)
 	location := s.answer(to, errorParameters(e))
 	_, known := lookUp(to.redirectURI)
 	if _, local := withoutLoopbackPort(to.redirectURI); known || local {
@@ -236,7 +236,7 @@ func (s *Server) refuseAtClient(w http.ResponseWriter, r *http.Request, to desti
 		return nil
 	}
 	place, _ := ui.RedirectPlace(to.redirectURI)
-	s.render(w, r, e.Status, refusedPage(refusedView{
+	render(w, r, e.Status, refusedPage(refusedView{
 		ClientName: displayName(to.client.Name),
 		Target:     place,
 		Message:    e.Description,

@@ -51,6 +51,7 @@ type Config struct {
 	Directory   Directory
 	Revocations Revocations
 	Liveness    Liveness
+	Limits      *Limits
 
 	AccessTokenTTL   time.Duration
 	RefreshIdleTTL   time.Duration // a refresh token unused for this long is dead
@@ -98,11 +99,11 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("/oauth/token", s.public(http.MethodPost, s.token))
 	mux.Handle("/oauth/revoke", s.public(http.MethodPost, s.revoke))
 	mux.Handle("/oauth/introspect", s.confidential(s.introspect))
-	mux.Handle("/oauth/par", s.public(http.MethodPost, s.par))
+	mux.Handle("/oauth/par", s.public(http.MethodPost, s.limited(rules.par, s.par)))
 
-	mux.Handle("GET /oauth/authorize", s.page(s.authorize))
-	mux.Handle("POST /oauth/authorize", s.page(s.authorize))
-	mux.Handle("GET /oauth/consent", s.page(s.showConsent))
+	mux.Handle("GET /oauth/authorize", s.page(s.limited(rules.authorize, s.authorize)))
+	mux.Handle("POST /oauth/authorize", s.page(s.limited(rules.authorize, s.authorize)))
+	mux.Handle("GET /oauth/consent", s.page(s.limited(rules.consent, s.showConsent)))
 	// Consent is what a cookie authenticates: only our own page may post it.
-	mux.Handle("POST /oauth/consent", ui.SameOrigin(s.page(s.decideConsent)))
+	mux.Handle("POST /oauth/consent", ui.SameOrigin(s.page(s.limited(rules.consent, s.decideConsent))))
 }

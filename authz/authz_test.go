@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ import (
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/storetest"
+	"scaling.cloud/mcp/store/volatile"
 )
 
 // people is who is signed in and what Clerk says of them.
@@ -147,6 +149,7 @@ type server struct {
 	people    *people
 	published *published
 	liveness  *liveness
+	limits    *authz.Limits
 	clock     *clock
 	browser   *http.Client // keeps cookies, follows no redirect
 	handler   http.Handler
@@ -157,9 +160,23 @@ var (
 	globex = store.Organization{ID: "org_globex", Slug: "globex", Name: "Globex"}
 )
 
+// start returns a server whose rate limits are those of dev.
 func start(t testing.TB, change ...func(*pgxpool.Config)) *server {
 	t.Helper()
+	return startLimited(t, 100, "redis://127.0.0.1:1", change...)
+}
+
+// startLimited returns a server whose rate limits are factor times as wide as in
+// production, counted in a Redis or, where that does not answer, by the server's
+// own clock.
+func startLimited(t testing.TB, factor int, redisURL string, change ...func(*pgxpool.Config)) *server {
+	t.Helper()
 	st := storetest.Open(t, change...)
+	redis, err := volatile.Open(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = redis.Close() })
 	s := &server{
 		t: t, store: st, published: &published{}, liveness: &liveness{store: st},
 		clock: &clock{now: time.Now().Truncate(time.Second)},
@@ -169,7 +186,10 @@ func start(t testing.TB, change ...func(*pgxpool.Config)) *server {
 		browser: newBrowser(t),
 	}
 	s.people.store, s.people.published, s.people.clock = st, s.published, s.clock
-	var err error
+	s.limits = &authz.Limits{
+		Limiter:       volatile.NewLimiter(redis, slog.New(slog.DiscardHandler), s.clock.Now),
+		ClientAddress: clientAddress, Factor: factor, Log: slog.New(slog.DiscardHandler),
+	}
 	if s.keys, err = authz.OpenKeys(t.Context(), st, masterKey(t, "a master key for tests, 32 bytes"), nil, s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +211,7 @@ func (s *server) serve() {
 	s.issuer = cmp.Or(s.issuer, s.url)
 	authz.New(authz.Config{
 		PublicURL: s.issuer, Store: s.store, Keys: s.keys, Sessions: s.people, Directory: s.people, Revocations: s.published, Liveness: s.liveness,
+		Limits:         s.limits,
 		AccessTokenTTL: time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour,
 		Log: slog.New(slog.DiscardHandler), Now: s.clock.Now,
 	}).Mount(mux)
@@ -211,6 +232,15 @@ func masterKey(t testing.TB, text string) authz.MasterKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// clientAddress stands for what a proxy knows: which network a test's request
+// comes from.
+func clientAddress(r *http.Request) netip.Addr {
+	if from := r.Header.Get("Test-From"); from != "" {
+		return netip.MustParseAddr(from)
+	}
+	return netip.MustParseAddrPort(r.RemoteAddr).Addr()
 }
 
 func newBrowser(t testing.TB) *http.Client {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"scaling.cloud/mcp/store/storetest"
 )
 
 // The benchmarks drive a handler as sixteen clients side by side, each waiting
@@ -64,7 +66,7 @@ const formEncoded = "application/x-www-form-urlencoded"
 // BenchmarkRefresh is a refresh through the whole token endpoint: client
 // authentication, rotation in Postgres, a signature.
 func BenchmarkRefresh(b *testing.B) {
-	s := start(b)
+	s := startLimited(b, 100, storetest.Redis(b))
 	c := s.register("http://127.0.0.1/callback")
 	chains := make([]string, benchClients)
 	for i := range chains {

@@ -207,7 +207,7 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 	}
 	// Chromium holds the redirect that answers a form to form-action as well.
 	ui.SetHeaders(w.Header(), formActionSource(request.redirectURI))
-	s.render(w, r, status, ui.Consent(view))
+	render(w, r, status, ui.Consent(view))
 	return nil
 }
 
@@ -244,7 +244,7 @@ func formActionSource(redirectURI string) string {
 }
 
 // render writes a page. A browser that hung up is no error.
-func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
+func render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_ = page.Render(r.Context(), w)

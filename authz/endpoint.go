@@ -2,7 +2,6 @@ package authz
 
 import (
 	"net/http"
-	"strconv"
 
 	"scaling.cloud/mcp/web/ui"
 )
@@ -30,12 +29,12 @@ func (s *Server) public(method string, endpoint func(http.ResponseWriter, *http.
 		case r.Method == method, r.Method == http.MethodHead && method == http.MethodGet:
 		default:
 			h.Set("Allow", allow)
-			s.writeError(w, r, &Error{Status: http.StatusMethodNotAllowed, Code: codeInvalidRequest, Description: "This endpoint takes " + method + " requests."})
+			writeError(w, r, s.Log, &Error{Status: http.StatusMethodNotAllowed, Code: codeInvalidRequest, Description: "This endpoint takes " + method + " requests."})
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
 		if err := endpoint(w, r); err != nil {
-			s.writeError(w, r, err)
+			writeError(w, r, s.Log, err)
 		}
 	})
 }
@@ -48,12 +47,7 @@ func (s *Server) page(endpoint func(http.ResponseWriter, *http.Request) error) h
 		ui.SetHeaders(w.Header())
 		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
 		if err := endpoint(w, r); err != nil {
-			e := asError(err)
-			s.logError(r, e)
-			if e.Status == http.StatusServiceUnavailable {
-				w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-			}
-			s.render(w, r, e.Status, failedPage(failure(r, e)))
+			writePage(w, r, s.Log, err)
 		}
 	})
 }

@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
+	"time"
+
+	"scaling.cloud/mcp/web/ui"
 )
 
 // Error codes of RFC 6749 §4.1.2.1 and §5.2, RFC 7591 §3.2.2, RFC 8707 §2, and
@@ -34,6 +38,7 @@ const (
 type Error struct {
 	Status            int
 	Code, Description string
+	RetryAfter        time.Duration // 0: nothing is said of trying again
 	Err               error
 }
 
@@ -55,7 +60,7 @@ func refuse(code, description string) error {
 // try again. A 4xx would make it throw its tokens away.
 func unavailable(err error) error {
 	return &Error{
-		Status: http.StatusServiceUnavailable, Code: codeTemporarilyUnavailable,
+		Status: http.StatusServiceUnavailable, Code: codeTemporarilyUnavailable, RetryAfter: retryAfter,
 		Description: "The server cannot answer at the moment. Try again shortly.", Err: err,
 	}
 }
@@ -72,18 +77,15 @@ func asError(err error) *Error {
 	}
 }
 
-// retryAfter is what a client is told to wait for when we cannot answer, in
-// seconds.
-const retryAfter = 5
+// retryAfter is what a client is told to wait for when we cannot answer.
+const retryAfter = 5 * time.Second
 
 // writeError writes the JSON form of RFC 6749 §5.2.
-func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
+func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	e := asError(err)
-	s.logError(r, e)
+	logError(r, log, e)
 	h := w.Header()
-	if e.Status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
-	}
+	e.setRetryAfter(h)
 	if e.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Basic realm="scaling.cloud", charset="UTF-8"`)
 	}
@@ -94,12 +96,30 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}{e.Code, e.Description})
 }
 
-func (s *Server) logError(r *http.Request, e *Error) {
+// writePage writes the page of an error.
+func writePage(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	e := asError(err)
+	logError(r, log, e)
+	e.setRetryAfter(w.Header())
+	ui.SetHeaders(w.Header())
+	render(w, r, e.Status, failedPage(failure(r, e)))
+}
+
+func logError(r *http.Request, log *slog.Logger, e *Error) {
 	level := slog.LevelDebug
 	if e.Status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	s.Log.Log(r.Context(), level, "oauth request refused", "path", r.URL.Path, "status", e.Status, "code", e.Code, "description", e.Description, "error", e.Err)
+	log.Log(r.Context(), level, "oauth request refused", "path", r.URL.Path, "status", e.Status, "code", e.Code, "description", e.Description, "error", e.Err)
+}
+
+// wholeSeconds is how Retry-After says d (RFC 9110 §10.2.3): never too early.
+func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
+
+func (e *Error) setRetryAfter(h http.Header) {
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(wholeSeconds(e.RetryAfter)))
+	}
 }
 
 // writeJSON writes v, which always encodes. A client that hung up is no error.
@@ -132,6 +152,8 @@ func failure(r *http.Request, e *Error) failedView {
 	case e.Status == http.StatusForbidden && again != "":
 		v.Title = "This account cannot connect an app"
 		v.Label, v.Href = "Use another account", signInURL(again, true)
+	case e.Status == http.StatusTooManyRequests:
+		v.Title = "Too much at once"
 	case e.Status == http.StatusServiceUnavailable:
 		v.Title = "Back in a moment"
 	case e.Status >= http.StatusInternalServerError:
@@ -139,7 +161,7 @@ func failure(r *http.Request, e *Error) failedView {
 	case e.Code != codeInvalidClient: // whose description says what to do
 		v.AppsMistake = true
 	}
-	if e.Status >= http.StatusInternalServerError && again != "" {
+	if (e.Status >= http.StatusInternalServerError || e.Status == http.StatusTooManyRequests) && again != "" {
 		v.Label, v.Href = "Try again", again
 	}
 	return v

@@ -51,7 +51,11 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.authenticateResourceServer(r, form); err != nil {
+	server, err := s.authenticateResourceServer(r, form)
+	if err != nil {
+		return err
+	}
+	if err := s.Limits.per(r.Context(), rules.introspect, server.ID); err != nil {
 		return err
 	}
 	token := form.Get("token")
@@ -89,13 +93,13 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// authenticateResourceServer refuses a request that does not come from a
-// registered resource server (RFC 7662 §2.1). OAuth clients, which anybody may
-// register, and bearers of access tokens are none.
-func (s *Server) authenticateResourceServer(r *http.Request, form url.Values) error {
+// authenticateResourceServer returns the registered resource server that a
+// request comes from (RFC 7662 §2.1). OAuth clients, which anybody may register,
+// and bearers of access tokens are none, and are counted for their network.
+func (s *Server) authenticateResourceServer(r *http.Request, form url.Values) (*store.ResourceServer, error) {
 	id, presented, err := resourceServerCredentials(r, form)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	known, err := s.Store.ResourceServer(r.Context(), id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -103,12 +107,15 @@ func (s *Server) authenticateResourceServer(r *http.Request, form url.Values) er
 		known, err = &store.ResourceServer{SecretHash: make([]byte, sha256.Size)}, nil
 	}
 	if err != nil {
-		return unavailable(err)
+		return nil, unavailable(err)
 	}
 	if subtle.ConstantTimeCompare(known.SecretHash, secret.Hash(presented)) != 1 {
-		return notAResourceServer()
+		if err := s.Limits.perNetwork(r, rules.introspectStranger); err != nil {
+			return nil, err
+		}
+		return nil, notAResourceServer()
 	}
-	return nil
+	return known, nil
 }
 
 // resourceServerCredentials reads an id and a secret from the Authorization
@@ -148,12 +155,12 @@ func (s *Server) confidential(endpoint func(http.ResponseWriter, *http.Request) 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			s.writeError(w, r, &Error{Status: http.StatusMethodNotAllowed, Code: codeInvalidRequest, Description: "This endpoint takes POST requests."})
+			writeError(w, r, s.Log, &Error{Status: http.StatusMethodNotAllowed, Code: codeInvalidRequest, Description: "This endpoint takes POST requests."})
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, ClientMaxBody)
 		if err := endpoint(w, r); err != nil {
-			s.writeError(w, r, err)
+			writeError(w, r, s.Log, err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -91,9 +92,16 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 		clientSecret = secret.New(clientSecretPrefix)
 		client.SecretHash = secret.Hash(clientSecret)
 	}
-	stored, err := s.Store.RegisterClient(r.Context(), client, reg.hash())
+	full, err := s.Limits.registration(r)
 	if err != nil {
-		return unavailable(err)
+		return err
+	}
+	stored, err := s.storeClient(r.Context(), client, reg.hash(), full)
+	if err != nil {
+		return err
+	}
+	if stored.ID == client.ID {
+		s.Limits.registered(r)
 	}
 	answer := registered{
 		ClientID:                stored.ID,
@@ -116,6 +124,26 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, http.StatusCreated, answer)
 	return nil
+}
+
+// storeClient stores a client, or finds the one that was registered alike. Where
+// it is full, and that is the error, it stores none.
+func (s *Server) storeClient(ctx context.Context, c store.Client, hash []byte, full error) (*store.Client, error) {
+	if full != nil {
+		known, err := s.Store.HandOutClient(ctx, hash, c.CreatedAt)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, full
+		}
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		return known, nil
+	}
+	stored, err := s.Store.RegisterClient(ctx, c, hash)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return stored, nil
 }
 
 // validate refuses what is unsafe and replaces what is merely unknown: the

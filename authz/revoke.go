@@ -22,16 +22,20 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err := namesClient(r, form); err != nil {
 		return err
 	}
+	token := form.Get("token")
+	// token_type_hint is not needed: the two kinds cannot be confused.
+	connection, ours := s.tokenConnection(token)
+	if err := s.Limits.perHolder(r, connection, ours, rules.revoke, rules.revokeStranger); err != nil {
+		return err
+	}
 	c, err := s.oauth.authenticate(r.Context(), r)
 	if err != nil {
 		return err
 	}
-	token := form.Get("token")
 	if token == "" {
 		return refuse(codeInvalidRequest, "token is missing.")
 	}
-	// token_type_hint is not needed: the two kinds cannot be confused.
-	if connection, ok := s.tokenConnection(token); ok {
+	if ours {
 		revoked, err := s.Store.RevokeClientConnection(r.Context(), connection, c.ID, s.Now())
 		switch {
 		case errors.Is(err, store.ErrNotFound): // ended already, or another client's: nothing is told apart

@@ -40,6 +40,15 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	if err := namesClient(r, form); err != nil {
 		return err
 	}
+	// What is refused above and right below costs nothing; but somebody who guesses
+	// is counted.
+	connection, refusal := s.presented(form)
+	if err := s.Limits.perHolder(r, connection, refusal == nil, rules.token, rules.tokenStranger); err != nil {
+		return err
+	}
+	if refusal != nil {
+		return refusal
+	}
 	answer, err := s.oauth.token(r.Context(), r)
 	if err != nil {
 		return err
@@ -47,6 +56,16 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, http.StatusOK, answer)
 	return nil
+}
+
+// presented returns the connection of the code or refresh token that a request
+// brings, or refuses what we never made, before anything is asked of the database.
+func (s *Server) presented(form url.Values) (uuid.UUID, error) {
+	if form.Get("grant_type") == store.GrantCode {
+		return s.presentedCode(form)
+	}
+	token, err := s.presentedRefreshToken(form)
+	return token.connection, err
 }
 
 // namesClient refuses a request that does not say which client sends it (RFC 6749

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"scaling.cloud/mcp/authz/secret"
 	"scaling.cloud/mcp/store"
 )
@@ -25,18 +27,15 @@ const badCode = "The code is unknown, spent, expired, or not for this client, re
 // revokes anything; a replay of a spent code by its own client, verifier and
 // all, revokes the connection.
 func (s *Server) redeemCode(ctx context.Context, c *store.Client, form url.Values) (*tokens, error) {
-	code, verifier := form.Get("code"), form.Get("code_verifier")
-	if code == "" {
-		return nil, refuse(codeInvalidRequest, "code is missing.")
+	connectionID, err := s.presentedCode(form)
+	if err != nil {
+		return nil, err
 	}
+	verifier := form.Get("code_verifier")
 	if verifier == "" {
 		return nil, refuse(codeInvalidRequest, "code_verifier is missing: PKCE is required (RFC 7636).")
 	}
 	if !codeVerifier.MatchString(verifier) {
-		return nil, refuse(codeInvalidGrant, badCode)
-	}
-	connectionID, ok := s.Keys.codeConnection(code)
-	if !ok {
 		return nil, refuse(codeInvalidGrant, badCode)
 	}
 	if _, err := s.resource.canonical(form.Get("resource")); err != nil {
@@ -46,7 +45,7 @@ func (s *Server) redeemCode(ctx context.Context, c *store.Client, form url.Value
 	first := s.Keys.newRefreshToken(connectionID, 0)
 	challenge := sha256.Sum256([]byte(verifier))
 	issued, err := s.Store.RedeemCode(ctx, store.CodeRedemption{
-		CodeHash:         secret.Hash(code),
+		CodeHash:         secret.Hash(form.Get("code")),
 		ConnectionID:     connectionID,
 		ClientID:         c.ID,
 		RedirectURI:      form.Get("redirect_uri"),
@@ -69,4 +68,17 @@ func (s *Server) redeemCode(ctx context.Context, c *store.Client, form url.Value
 		refresh = first.text
 	}
 	return s.issue(issued.Connection, issued.Connection.Scopes, refresh, now)
+}
+
+// presentedCode returns the connection of the code in a token request.
+func (s *Server) presentedCode(form url.Values) (uuid.UUID, error) {
+	code := form.Get("code")
+	if code == "" {
+		return uuid.Nil, refuse(codeInvalidRequest, "code is missing.")
+	}
+	connection, ours := s.Keys.codeConnection(code)
+	if !ours {
+		return uuid.Nil, refuse(codeInvalidGrant, badCode)
+	}
+	return connection, nil
 }

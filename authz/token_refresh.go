@@ -30,13 +30,9 @@ func clerkOutage(accessTokenTTL time.Duration) time.Duration { return accessToke
 // token; parallel uses and lost answers get the same successor, whoever was
 // first. A narrower scope narrows the access token, not the connection.
 func (s *Server) refresh(ctx context.Context, c *store.Client, form url.Values) (*tokens, error) {
-	text := form.Get("refresh_token")
-	if text == "" {
-		return nil, refuse(codeInvalidRequest, "refresh_token is missing.")
-	}
-	presented, ok := s.Keys.parseRefreshToken(text)
-	if !ok {
-		return nil, refuse(codeInvalidGrant, badRefreshToken)
+	presented, err := s.presentedRefreshToken(form)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := s.resource.canonical(form.Get("resource")); err != nil {
 		return nil, err
@@ -130,6 +126,19 @@ func (s *Server) recheck(ctx context.Context, c *store.Connection) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// presentedRefreshToken returns the refresh token in a token request.
+func (s *Server) presentedRefreshToken(form url.Values) (refreshToken, error) {
+	text := form.Get("refresh_token")
+	if text == "" {
+		return refreshToken{}, refuse(codeInvalidRequest, "refresh_token is missing.")
+	}
+	token, ours := s.Keys.parseRefreshToken(text)
+	if !ours {
+		return refreshToken{}, refuse(codeInvalidGrant, badRefreshToken)
+	}
+	return token, nil
 }
 
 // followChain opens successor by successor, from the token that was presented to

@@ -334,6 +334,7 @@ func TestAnOutageIsNeverTheClientsFault(t *testing.T) {
 	s := start(t)
 	c := s.register(claudeRedirect)
 	tk := c.connect()
+	code := c.allow(nil).Get("code")
 	page, location := c.consentPage(c.request())
 	posted := form(t, page)
 	s.store.Pool().Close()
@@ -348,7 +349,7 @@ func TestAnOutageIsNeverTheClientsFault(t *testing.T) {
 	}
 	for name, a := range map[string]answer{
 		"refresh":  c.refresh(tk.Refresh),
-		"code":     c.token(c.redemption("scl_ac_" + strings.Repeat("A", 64))),
+		"code":     c.token(c.redemption(code)),
 		"revoke":   s.post(http.DefaultClient, "/oauth/revoke", url.Values{"token": {tk.Refresh}, "client_id": {c.id}}),
 		"register": s.postJSON("/oauth/register", `{"redirect_uris":["https://a.example/cb"]}`),
 	} {

@@ -65,6 +65,7 @@ func (s *Store) Client(ctx context.Context, id string) (*Client, error) {
 // RegisterClient stores c and returns it as stored. metadataHash identifies what
 // was registered: of public clients with the same hash there is only ever one,
 // and it is returned in place of c, however many register at once (design §9).
+// The id is that of c if, and only if, a row was inserted.
 //
 // That it was handed out again is written down once a minute: all installs of a
 // popular client meet at one row, and would wait for the disk one by one.
@@ -86,4 +87,14 @@ func (s *Store) RegisterClient(ctx context.Context, c Client, metadataHash []byt
 		c.ID, c.Kind, c.AuthMethod, c.SecretHash, c.RedirectURIs, c.GrantTypes, c.Name, c.ClientURI,
 		c.SoftwareID, c.SoftwareVersion, metadataHash, c.CreatedAt))
 	return stored, wrap("registering client", err)
+}
+
+// HandOutClient returns the public client that was registered with metadataHash,
+// as RegisterClient would, or ErrNotFound where it would insert one.
+func (s *Store) HandOutClient(ctx context.Context, metadataHash []byte, now time.Time) (*Client, error) {
+	c, err := one[Client](s.pool.Query(ctx, `
+		UPDATE oauth_clients SET handed_out_at = $2
+		WHERE metadata_hash = $1 AND kind = 'registered' AND auth_method = 'none'
+		RETURNING `+clientColumns, metadataHash, now))
+	return c, wrap("handing out client", err)
 }

@@ -13,7 +13,7 @@ import (
 	"scaling.cloud/mcp/store"
 )
 
-// Webhooks takes Clerk's webhooks. They come late, twice, out of order, or not
+// Webhooks takes Clerk's webhooks, at POST /webhooks/clerk. They come late, twice, out of order, or not
 // at all, so each is a hint and no more: Clerk is asked, and its answer takes
 // effect. Only while Clerk is away does a deletion count as it was delivered; a
 // webhook that deletes nothing is then refused, and Svix repeats it for a day.
@@ -28,9 +28,6 @@ type Webhooks struct {
 func NewWebhooks(directory *Directory, secret WebhookSecret, log *slog.Logger) *Webhooks {
 	return &Webhooks{directory: directory, secret: secret, log: log, now: directory.client.now}
 }
-
-// Mount adds the route to mux.
-func (w *Webhooks) Mount(mux *http.ServeMux) { mux.Handle("POST /webhooks/clerk", w) }
 
 // maxWebhook bounds a webhook's body. Clerk lets a person's metadata have 8 KiB
 // for each kind, and a session's webhook holds the person.

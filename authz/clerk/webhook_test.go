@@ -47,7 +47,7 @@ func newReceiver(t *testing.T) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clerk.NewWebhooks(r.Directory, secret, slog.New(slog.NewTextHandler(r.log, nil))).Mount(mux)
+	mux.Handle("POST /webhooks/clerk", clerk.NewWebhooks(r.Directory, secret, slog.New(slog.NewTextHandler(r.log, nil))))
 	_, err = r.store.RegisterClient(t.Context(), store.Client{ID: "claude", Kind: store.ClientRegistered, AuthMethod: store.AuthMethodNone,
 		RedirectURIs: []string{"https://claude.example/cb"}, GrantTypes: []string{store.GrantCode}, CreatedAt: r.clock.now}, []byte("claude"))
 	if err != nil {

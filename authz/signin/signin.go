@@ -22,8 +22,8 @@ import (
 	"scaling.cloud/mcp/web/ui"
 )
 
-// Config is what a Service is made of. Log, Now and HTTPClient may be nil, the
-// others are required.
+// Config is what a Service is made of. Limit, Log, Now and HTTPClient may be nil,
+// the others are required.
 type Config struct {
 	PublicURL string // our origin, without a trailing slash; never taken from a request
 	Issuer    string // Clerk's Frontend API, byte for byte as its metadata has it
@@ -32,11 +32,13 @@ type Config struct {
 	// whose one redirect URI is PublicURL + "/sign-in/callback".
 	ClientID, ClientSecret string
 
-	Directory  *clerk.Directory
-	Store      *store.Store
-	HTTPClient *http.Client     // nil: one with a timeout of exchangeTimeout
-	Log        *slog.Logger     // nil: discards
-	Now        func() time.Time // nil: time.Now
+	Directory *clerk.Directory
+	Store     *store.Store
+	// Limit refuses who begins too many sign-ins. Signing out is not limited.
+	Limit      func(http.Handler) http.Handler // nil: nobody
+	HTTPClient *http.Client                    // nil: one with a timeout of exchangeTimeout
+	Log        *slog.Logger                    // nil: discards
+	Now        func() time.Time                // nil: time.Now
 }
 
 // Service signs people in. It is safe for concurrent use.
@@ -60,6 +62,9 @@ func New(c Config) *Service {
 	if c.HTTPClient == nil {
 		c.HTTPClient = &http.Client{Timeout: exchangeTimeout}
 	}
+	if c.Limit == nil {
+		c.Limit = func(next http.Handler) http.Handler { return next }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -71,8 +76,8 @@ func New(c Config) *Service {
 
 // Mount adds the routes to mux.
 func (s *Service) Mount(mux *http.ServeMux) {
-	mux.Handle("GET /sign-in", s.page(s.begin))
-	mux.Handle("GET /sign-in/callback", s.page(s.callback))
+	mux.Handle("GET /sign-in", s.Limit(s.page(s.begin)))
+	mux.Handle("GET /sign-in/callback", s.Limit(s.page(s.callback)))
 	mux.Handle("POST /sign-out", ui.SameOrigin(s.page(s.signOut)))
 }
 

@@ -45,10 +45,13 @@ type settings struct {
 	RefreshIdleTTL   time.Duration `env:"SCALING_REFRESH_IDLE_TTL" name:"refresh-idle-ttl" default:"720h" help:"How long a refresh token may lie unused (default ${default})."`
 	ConnectionMaxAge time.Duration `env:"SCALING_CONNECTION_MAX_AGE" default:"4320h" help:"How long a connection may last (default ${default})."`
 
+	TrustedProxies []string `env:"SCALING_TRUSTED_PROXIES" placeholder:"CIDR" help:"Networks of the proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For is believed; rate limits count by the client's address (by default none: the address of the connection)."`
 	AllowedOrigins []string `env:"SCALING_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Browser origins that may call /mcp besides our own (dev: any on this computer too)."`
 
 	// development is set by dev alone: browsers on this computer may call /mcp.
 	development bool
+	// limitFactor, too: how many times wider rate limits are. 0 is once.
+	limitFactor int
 
 	LogLevel slog.Level `env:"SCALING_LOG_LEVEL" default:"info" help:"debug, info, warn or error (default ${default})."`
 }
@@ -70,6 +73,9 @@ func (s *settings) checkCommon() error {
 	}
 	if _, err := clerk.ParseWebhookSecret(string(s.ClerkWebhookSecret)); s.ClerkWebhookSecret != "" && err != nil {
 		problems = append(problems, fmt.Errorf("SCALING_CLERK_WEBHOOK_SECRET is %w; Clerk's dashboard shows it beside the endpoint", err))
+	}
+	if _, err := parseProxies(s.TrustedProxies); err != nil {
+		problems = append(problems, fmt.Errorf("SCALING_TRUSTED_PROXIES: %w", err))
 	}
 	for _, origin := range s.AllowedOrigins {
 		if err := checkOrigin(origin); err != nil {

@@ -54,6 +54,8 @@ func TestServeRefusesWhatIsMissingOrUnsafeAndSaysWhich(t *testing.T) {
 		"a bad webhook secret":      {func(s *settings) { s.ClerkWebhookSecret = "whsec_c2hvcnQ=" }, "SCALING_CLERK_WEBHOOK_SECRET"},
 		"Clerk's API in the clear":  {func(s *settings) { s.ClerkAPIURL = "http://api.clerk.com" }, "SCALING_CLERK_API_URL"},
 		"an origin that is none":    {func(s *settings) { s.AllowedOrigins = []string{"https://a.example/"} }, "SCALING_ALLOWED_ORIGINS"},
+		"a proxy that is none":      {func(s *settings) { s.TrustedProxies = []string{"proxy"} }, "SCALING_TRUSTED_PROXIES"},
+		"proxies everywhere":        {func(s *settings) { s.TrustedProxies = []string{"0.0.0.0/0"} }, "SCALING_TRUSTED_PROXIES"},
 		"no lifetime":               {func(s *settings) { s.AccessTokenTTL = 0 }, "SCALING_ACCESS_TOKEN_TTL"},
 		"a lifetime of a week":      {func(s *settings) { s.AccessTokenTTL = 168 * time.Hour }, "SCALING_ACCESS_TOKEN_TTL"},
 		"refresh before expiry":     {func(s *settings) { s.RefreshIdleTTL = time.Minute }, "SCALING_REFRESH_IDLE_TTL"},

@@ -99,6 +99,7 @@ func (c *devCommand) Run(ctx context.Context, con console) (err error) {
 // settle fills in the settings that dev has its own defaults for.
 func (c *devCommand) settle() error {
 	c.development = true
+	c.limitFactor = 100 // one computer is many clients
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}

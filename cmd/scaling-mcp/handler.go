@@ -27,6 +27,7 @@ type parts struct {
 	store    *store.Store
 	keys     *authz.Keys
 	liveness *volatile.Liveness
+	limits   *authz.Limits
 	usage    *store.Usage
 	webhooks clerk.WebhookSecret
 	ready    *atomic.Bool
@@ -46,6 +47,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		ClientSecret: string(c.ClerkClientSecret),
 		Directory:    directory,
 		Store:        p.store,
+		Limit:        p.limits.SignIn,
 		Log:          p.log,
 		Now:          time.Now,
 	})
@@ -57,6 +59,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Directory:        directory,
 		Revocations:      p.liveness,
 		Liveness:         p.liveness,
+		Limits:           p.limits,
 		AccessTokenTTL:   c.AccessTokenTTL,
 		RefreshIdleTTL:   c.RefreshIdleTTL,
 		ConnectionMaxAge: c.ConnectionMaxAge,
@@ -91,7 +94,7 @@ func newHandler(c *settings, p parts) http.Handler {
 	mcp.Mount(mux)
 	authorization.Mount(mux)
 	sessions.Mount(mux)
-	clerk.NewWebhooks(directory, p.webhooks, p.log).Mount(mux)
+	mux.Handle("POST /webhooks/clerk", p.limits.Webhook(clerk.NewWebhooks(directory, p.webhooks, p.log)))
 	dashboard.Mount(mux)
 	mux.Handle("GET /{$}", mcp.RootGET(dashboard.Landing()))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })

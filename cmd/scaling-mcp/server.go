@@ -118,6 +118,16 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	if err != nil {
 		return err
 	}
+	trusted, err := parseProxies(c.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("SCALING_TRUSTED_PROXIES: %w", err)
+	}
+	limits := &authz.Limits{
+		Limiter:       volatile.NewLimiter(redis, log, time.Now),
+		ClientAddress: trusted.client,
+		Factor:        c.limitFactor,
+		Log:           log,
+	}
 	liveness := volatile.NewLiveness(redis, st, c.AccessTokenTTL, log, time.Now)
 	usage := store.NewUsage(st, log)
 	counted := newMetrics()
@@ -129,7 +139,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		log.Info("listening for the operator", "address", admin.Addr().String())
 	}
 	var ready atomic.Bool
-	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, usage: usage, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
+	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, limits: limits, usage: usage, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
