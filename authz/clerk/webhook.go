@@ -13,10 +13,11 @@ import (
 	"scaling.cloud/mcp/store"
 )
 
-// Webhooks takes Clerk's webhooks, at POST /webhooks/clerk. They come late, twice, out of order, or not
-// at all, so each is a hint and no more: Clerk is asked, and its answer takes
-// effect. Only while Clerk is away does a deletion count as it was delivered; a
-// webhook that deletes nothing is then refused, and Svix repeats it for a day.
+// Webhooks takes Clerk's webhooks, at POST /webhooks/clerk. They come late, twice,
+// out of order, or not at all, so each is a hint and no more: Clerk is asked, and
+// its answer takes effect. Only while Clerk is away does a deletion count as it
+// was delivered; a webhook that deletes nothing is then refused, and Svix repeats
+// it for a day.
 type Webhooks struct {
 	directory *Directory
 	secret    WebhookSecret
