@@ -102,7 +102,8 @@ type Grant struct {
 
 // CreateGrant takes the authorization request and stores the pending connection
 // and its code, in one transaction: two presses of Allow make one connection.
-// It returns ErrNotFound if the request is no longer theirs to take.
+// It returns ErrNotFound if the request is no longer theirs to take, or its
+// client has been withdrawn.
 func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 	c := g.Connection
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -120,8 +121,18 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 			INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, code_challenge, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			g.CodeHash, c.ID, c.ClientID, c.RedirectURI, g.CodeChallenge, now, g.CodeExpiresAt)
-		batch.Queue(`UPDATE oauth_clients SET first_authorized_at = COALESCE(first_authorized_at, $2) WHERE id = $1`, c.ClientID, now)
-		return tx.SendBatch(ctx, batch).Close()
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		// This waits for a client that is just being withdrawn: no connection slips
+		// in behind the ones that its withdrawal ends.
+		tag, err := tx.Exec(ctx, `
+			UPDATE oauth_clients SET first_authorized_at = COALESCE(first_authorized_at, $2)
+			WHERE id = $1 AND withdrawn_at IS NULL`, c.ClientID, now)
+		if err == nil && tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		return err
 	})
 	return wrap("creating grant", err)
 }
@@ -129,7 +140,8 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 // DeleteExpired removes what nobody can use any more: authorization requests,
 // pushed ones, sign-in attempts, sessions, codes a day past their end,
 // connections whose code was never redeemed, revocations that have long been
-// told, and webhooks that nobody repeats any more.
+// told, webhooks that nobody repeats any more, client assertions that have
+// expired by themselves, and clients that nobody authorized.
 func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM authorization_requests WHERE expires_at < $1`, now)
@@ -140,5 +152,9 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch.Queue(`DELETE FROM connections WHERE connected_at IS NULL AND created_at < $1`, now.Add(-24*time.Hour))
 	batch.Queue(`DELETE FROM revocation_outbox WHERE applied_at < $1`, now.Add(-24*time.Hour))
 	batch.Queue(`DELETE FROM webhook_deliveries WHERE received_at < $1`, now.Add(-deliveriesKept))
-	return wrap("deleting what has expired", s.pool.SendBatch(ctx, batch).Close())
+	batch.Queue(`DELETE FROM client_assertions WHERE expires_at < $1`, now)
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return wrap("deleting what has expired", err)
+	}
+	return wrap("deleting unused clients", s.deleteUnusedClients(ctx, now))
 }

@@ -19,9 +19,10 @@ const (
 
 // Methods of client authentication at the token endpoint (RFC 7591 §2).
 const (
-	AuthMethodNone  = "none"
-	AuthMethodBasic = "client_secret_basic"
-	AuthMethodPost  = "client_secret_post"
+	AuthMethodNone          = "none"
+	AuthMethodBasic         = "client_secret_basic"
+	AuthMethodPost          = "client_secret_post"
+	AuthMethodPrivateKeyJWT = "private_key_jwt" // RFC 7523 §2.2
 )
 
 // The grant types and the response type that a client may have (RFC 7591 §2.1).
@@ -35,8 +36,8 @@ const (
 type Client struct {
 	ID              string
 	Kind            ClientKind
-	AuthMethod      string // AuthMethodNone, AuthMethodBasic or AuthMethodPost
-	SecretHash      []byte // SHA-256 of the secret; nil for a public client
+	AuthMethod      string // one of the above
+	SecretHash      []byte // SHA-256 of the secret; nil where it has none
 	RedirectURIs    []string
 	GrantTypes      []string // of GrantCode and GrantRefresh
 	Name            string
@@ -44,23 +45,41 @@ type Client struct {
 	SoftwareID      string
 	SoftwareVersion string
 	CreatedAt       time.Time
+	// RegistrationTokenHash is the SHA-256 of the registration access token (RFC
+	// 7592); nil where there is none.
+	RegistrationTokenHash []byte
+	ClientCopy
+}
+
+// ClientCopy is what a client has that is described by its metadata document; it
+// is empty in others.
+type ClientCopy struct {
+	FetchedAt  *time.Time // the last good answer
+	FreshUntil *time.Time // until then nobody asks again
+	KeySet     []byte     `db:"jwks"` // RFC 7517 §5, where the method is AuthMethodPrivateKeyJWT
+	// AlsoPublic: AuthMethod need not be used.
+	AlsoPublic bool
 }
 
 // Public reports whether the client has no means of authenticating itself.
 func (c *Client) Public() bool { return c.AuthMethod == AuthMethodNone }
 
 const clientColumns = `id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
-	software_id, software_version, created_at`
+	software_id, software_version, created_at, registration_token_hash, fetched_at, fresh_until, jwks, also_public`
 
-// Client returns a client, or ErrNotFound. An id that is no text is not found
+// Client returns a client, or ErrNotFound; one that has been withdrawn is not
+// found. An id that is no text is not found
 // either: Postgres would refuse to look.
 func (s *Store) Client(ctx context.Context, id string) (*Client, error) {
-	if !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+	if !isText(id) {
 		return nil, ErrNotFound
 	}
-	c, err := one[Client](s.pool.Query(ctx, `SELECT `+clientColumns+` FROM oauth_clients WHERE id = $1`, id))
+	c, err := one[Client](s.pool.Query(ctx, `SELECT `+clientColumns+` FROM oauth_clients WHERE id = $1 AND withdrawn_at IS NULL`, id))
 	return c, wrap("reading client", err)
 }
+
+// isText reports whether Postgres takes s as text.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // RegisterClient stores c and returns it as stored. metadataHash identifies what
 // was registered: of public clients with the same hash there is only ever one,
@@ -74,18 +93,18 @@ func (s *Store) RegisterClient(ctx context.Context, c Client, metadataHash []byt
 		WITH known AS (
 			SELECT `+clientColumns+` FROM oauth_clients
 			WHERE $3::text = 'none' AND metadata_hash = $11 AND kind = 'registered' AND auth_method = 'none'
-			  AND handed_out_at > $12::timestamptz - interval '1 minute'
+			  AND handed_out_at > $13::timestamptz - interval '1 minute'
 		), stored AS (
 			INSERT INTO oauth_clients (id, kind, auth_method, secret_hash, redirect_uris, grant_types, name, client_uri,
-			                           software_id, software_version, metadata_hash, created_at, handed_out_at)
-			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12 WHERE NOT EXISTS (SELECT FROM known)
+			                           software_id, software_version, metadata_hash, registration_token_hash, created_at, handed_out_at)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13 WHERE NOT EXISTS (SELECT FROM known)
 			ON CONFLICT (metadata_hash) WHERE kind = 'registered' AND auth_method = 'none'
 			DO UPDATE SET handed_out_at = excluded.handed_out_at
 			RETURNING `+clientColumns+`
 		)
 		SELECT * FROM known UNION ALL SELECT * FROM stored`,
 		c.ID, c.Kind, c.AuthMethod, c.SecretHash, c.RedirectURIs, c.GrantTypes, c.Name, c.ClientURI,
-		c.SoftwareID, c.SoftwareVersion, metadataHash, c.CreatedAt))
+		c.SoftwareID, c.SoftwareVersion, metadataHash, c.RegistrationTokenHash, c.CreatedAt))
 	return stored, wrap("registering client", err)
 }
 
