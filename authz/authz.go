@@ -96,6 +96,11 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	}
 	mux.Handle("/oauth/jwks", s.public(http.MethodGet, s.jwks))
 	mux.Handle("/oauth/register", s.public(http.MethodPost, s.register))
+	mux.Handle("/oauth/register/{client_id}", s.methods(map[string]endpoint{
+		http.MethodGet:    s.limited(rules.manage, s.readRegistration),
+		http.MethodPut:    s.limited(rules.manage, s.replaceRegistration),
+		http.MethodDelete: s.limited(rules.manage, s.deleteRegistration),
+	}))
 	mux.Handle("/oauth/token", s.public(http.MethodPost, s.token))
 	mux.Handle("/oauth/revoke", s.public(http.MethodPost, s.revoke))
 	mux.Handle("/oauth/introspect", s.confidential(s.introspect))

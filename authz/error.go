@@ -31,6 +31,7 @@ const (
 	codeTemporarilyUnavailable  = "temporarily_unavailable"
 	codeInvalidRedirectURI      = "invalid_redirect_uri"
 	codeInvalidClientMetadata   = "invalid_client_metadata"
+	codeInvalidToken            = "invalid_token" // RFC 6750 §3.1
 )
 
 // Error is an OAuth error response (RFC 6749 §5.2). Code and Description go to
@@ -86,7 +87,10 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	logError(r, log, e)
 	h := w.Header()
 	e.setRetryAfter(h)
-	if e.Status == http.StatusUnauthorized {
+	switch {
+	case e.Code == codeInvalidToken:
+		h.Set("WWW-Authenticate", `Bearer realm="scaling.cloud", error="invalid_token"`)
+	case e.Status == http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Basic realm="scaling.cloud", charset="UTF-8"`)
 	}
 	h.Set("Cache-Control", "no-store")

@@ -32,6 +32,7 @@ type rule struct {
 // public client_id can throttle it.
 var rules = struct {
 	register, newClientOfNetwork, newClient      rule
+	manage                                       rule
 	authorize, signIn, consent, par              rule
 	token, tokenStranger, revoke, revokeStranger rule
 	introspect, introspectStranger, webhook      rule
@@ -47,6 +48,8 @@ var rules = struct {
 	// the sweep of those not used within a week keeps to some 1.2 million. Known
 	// registrations are answered though it is spent.
 	newClient: rule{"new-client", 3000, 500 * time.Millisecond},
+	// Per network: clients rarely look at their registration, or change it.
+	manage: rule{"manage", 60, time.Second},
 
 	// Per network: an office of thousands behind one address connects twice a second
 	// at its busiest, and a minute's worth may come at once. Each request stores a
@@ -124,12 +127,12 @@ func (l *Limits) Webhook(next http.Handler) http.Handler {
 }
 
 // limited is an endpoint that is limited per network.
-func (s *Server) limited(rule rule, endpoint func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+func (s *Server) limited(rule rule, serve endpoint) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := s.Limits.perNetwork(r, rule); err != nil {
 			return err
 		}
-		return endpoint(w, r)
+		return serve(w, r)
 	}
 }
 

@@ -61,6 +61,7 @@ func TestStrangersAreLimitedPerNetwork(t *testing.T) {
 		{"POST", "/oauth/consent", asForm, "request=x", http.StatusSeeOther, 240, true},
 		{"GET", "/sign-in", "", "", http.StatusOK, 240, true},
 		{"POST", "/oauth/register", "application/json", registration, http.StatusCreated, 600, false},
+		{"GET", "/oauth/register/scl_client_x", "", "", http.StatusUnauthorized, 60, false},
 		{"POST", "/oauth/token", asForm, junk, http.StatusBadRequest, 60, false},
 		{"POST", "/oauth/token", asForm, "grant_type=authorization_code&code=scl_ac_x&client_id=" + c.id, http.StatusBadRequest, 60, false},
 		{"POST", "/oauth/token", asForm, "grant_type=authorization_code&client_id=nobody", http.StatusBadRequest, 60, false},

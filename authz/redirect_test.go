@@ -2,6 +2,8 @@ package authz
 
 import (
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -59,7 +61,8 @@ func TestParametersAreAddedToTheQueryThatIsThere(t *testing.T) {
 	}
 }
 
-// FuzzMatchRedirectURI: whatever matches is what was registered, but for a
+// FuzzMatchRedirectURI: whatever matches has a scheme that is allowed, no fragment
+// and no user information, and is what was registered, byte for byte or but for a
 // loopback port.
 func FuzzMatchRedirectURI(f *testing.F) {
 	for _, seed := range []string{
@@ -82,8 +85,15 @@ func FuzzMatchRedirectURI(f *testing.F) {
 		default:
 			t.Errorf("%q matches", requested)
 		}
-		if u.User != nil || u.Fragment != "" || u.RawQuery != "" {
+		if u.User != nil || strings.Contains(requested, "#") || u.RawQuery != "" {
 			t.Errorf("%q matches with more than a port", requested)
+		}
+		if checkRedirectURI(requested) != "" {
+			t.Errorf("%q matches and could not be registered", requested)
+		}
+		if portless := strings.Replace(requested, u.Host, strings.TrimSuffix(u.Host, ":"+u.Port()), 1); !slices.Contains(registered, requested) &&
+			!(loopback(u) && (portless == "http://localhost/callback" || portless == "http://[::1]/callback")) {
+			t.Errorf("%q matches and is not what was registered", requested)
 		}
 	})
 }

@@ -26,7 +26,7 @@ const (
 // registration is a client's description of itself (RFC 7591 §2). Fields that we
 // do not know are ignored, as §2 asks. Of those that it knows, jwks, jwks_uri,
 // request URIs and logos are deliberately not read: nothing that a stranger
-// names is ever fetched.
+// registers is ever fetched.
 type registration struct {
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
@@ -45,8 +45,10 @@ type registration struct {
 type registered struct {
 	ClientID                string   `json:"client_id"`
 	ClientSecret            string   `json:"client_secret,omitempty"`
-	ClientSecretExpiresAt   *int64   `json:"client_secret_expires_at,omitempty"` // 0: never; required beside a secret
-	ClientIDIssuedAt        int64    `json:"client_id_issued_at"`                // Unix seconds
+	ClientSecretExpiresAt   *int64   `json:"client_secret_expires_at,omitempty"`  // 0: never; required beside a secret
+	ClientIDIssuedAt        int64    `json:"client_id_issued_at"`                 // Unix seconds
+	RegistrationAccessToken string   `json:"registration_access_token,omitempty"` // RFC 7592 §3
+	RegistrationClientURI   string   `json:"registration_client_uri,omitempty"`
 	RedirectURIs            []string `json:"redirect_uris"`
 	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
 	GrantTypes              []string `json:"grant_types"`
@@ -62,35 +64,19 @@ type registered struct {
 // register serves dynamic client registration (RFC 7591 §3): lenient in form,
 // strict in safety (design §9).
 func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return refuse(codeInvalidClientMetadata, "The body must be JSON, and Content-Type must say application/json.")
-	}
 	var reg registration
-	if err := json.NewDecoder(r.Body).Decode(&reg); err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return &Error{Status: http.StatusRequestEntityTooLarge, Code: codeInvalidClientMetadata, Description: "The body is larger than 64 KiB."}
-		}
-		return refuse(codeInvalidClientMetadata, "The body is not a JSON object with members of the types in RFC 7591 §2.")
+	if err := decodeJSON(r, &reg); err != nil {
+		return err
 	}
 	if err := reg.validate(); err != nil {
 		return err
 	}
-	client := store.Client{
-		ID:              clientIDPrefix + rand.Text(),
-		Kind:            store.ClientRegistered,
-		AuthMethod:      reg.TokenEndpointAuthMethod,
-		RedirectURIs:    reg.RedirectURIs,
-		GrantTypes:      reg.GrantTypes,
-		Name:            reg.ClientName,
-		ClientURI:       reg.ClientURI,
-		SoftwareID:      reg.SoftwareID,
-		SoftwareVersion: reg.SoftwareVersion,
-		CreatedAt:       s.Now(),
-	}
-	clientSecret := ""
+	client := reg.client(clientIDPrefix + rand.Text())
+	client.CreatedAt = s.Now()
+	var clientSecret, token, tokenURI string
 	if !client.Public() {
-		clientSecret = secret.New(clientSecretPrefix)
-		client.SecretHash = secret.Hash(clientSecret)
+		clientSecret, token, tokenURI = secret.New(clientSecretPrefix), secret.New(registrationTokenPrefix), s.registrationURI(client.ID)
+		client.SecretHash, client.RegistrationTokenHash = secret.Hash(clientSecret), secret.Hash(token)
 	}
 	full, err := s.Limits.registration(r)
 	if err != nil {
@@ -107,6 +93,8 @@ func (s *Server) register(w http.ResponseWriter, r *http.Request) error {
 		ClientID:                stored.ID,
 		ClientSecret:            clientSecret,
 		ClientIDIssuedAt:        stored.CreatedAt.Unix(),
+		RegistrationAccessToken: token,
+		RegistrationClientURI:   tokenURI,
 		RedirectURIs:            reg.RedirectURIs,
 		TokenEndpointAuthMethod: reg.TokenEndpointAuthMethod,
 		GrantTypes:              reg.GrantTypes,
@@ -146,9 +134,54 @@ func (s *Server) storeClient(ctx context.Context, c store.Client, hash []byte, f
 	return stored, nil
 }
 
+// decodeJSON reads the body of a registration into v.
+func decodeJSON(r *http.Request, v any) error {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return refuse(codeInvalidClientMetadata, "The body must be JSON, and Content-Type must say application/json.")
+	}
+	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return &Error{Status: http.StatusRequestEntityTooLarge, Code: codeInvalidClientMetadata, Description: "The body is larger than 64 KiB."}
+		}
+		return refuse(codeInvalidClientMetadata, "The body is not a JSON object with members of the types in RFC 7591 §2.")
+	}
+	return nil
+}
+
+// client returns the client that a valid registration describes.
+func (reg *registration) client(id string) store.Client {
+	return store.Client{
+		ID:              id,
+		Kind:            store.ClientRegistered,
+		AuthMethod:      reg.TokenEndpointAuthMethod,
+		RedirectURIs:    reg.RedirectURIs,
+		GrantTypes:      reg.GrantTypes,
+		Name:            reg.ClientName,
+		ClientURI:       reg.ClientURI,
+		SoftwareID:      reg.SoftwareID,
+		SoftwareVersion: reg.SoftwareVersion,
+	}
+}
+
 // validate refuses what is unsafe and replaces what is merely unknown: the
 // registration is then what the client gets.
 func (reg *registration) validate() error {
+	if err := reg.validateMetadata(); err != nil {
+		return err
+	}
+	switch reg.TokenEndpointAuthMethod {
+	case "":
+		reg.TokenEndpointAuthMethod = store.AuthMethodBasic // RFC 7591 §2
+	case store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost:
+	default:
+		return refuse(codeInvalidClientMetadata, "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.")
+	}
+	return nil
+}
+
+// validateMetadata is validate for all but the authentication method, of which a
+// document has other ones.
+func (reg *registration) validateMetadata() error {
 	if len(reg.RedirectURIs) == 0 {
 		return refuse(codeInvalidRedirectURI, "redirect_uris must name at least one URI.")
 	}
@@ -173,13 +206,6 @@ func (reg *registration) validate() error {
 	}
 	if u, err := url.Parse(reg.ClientURI); err != nil || (reg.ClientURI != "" && u.Scheme != "https" && u.Scheme != "http") {
 		reg.ClientURI = "" // only shown; a client is not refused for it
-	}
-	switch reg.TokenEndpointAuthMethod {
-	case "":
-		reg.TokenEndpointAuthMethod = store.AuthMethodBasic // RFC 7591 §2
-	case store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost:
-	default:
-		return refuse(codeInvalidClientMetadata, "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post.")
 	}
 	if len(reg.ResponseTypes) > 0 && !slices.Contains(reg.ResponseTypes, store.ResponseTypeCode) {
 		return refuse(codeInvalidClientMetadata, "response_types must contain code.")

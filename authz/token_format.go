@@ -21,6 +21,8 @@ const (
 	clientSecretPrefix = "scl_cs_"
 	clientIDPrefix     = "scl_client_"
 
+	registrationTokenPrefix = "scl_rat_"
+
 	resourceServerIDPrefix     = "scl_server_"
 	resourceServerSecretPrefix = "scl_rs_"
 )
