@@ -41,13 +41,6 @@ func (s *server) state() state {
 	return got
 }
 
-// confidential registers a client with a secret.
-func (s *server) confidential(method string) (c *oauthClient, secret string) {
-	s.t.Helper()
-	a := s.postJSON("/oauth/register", `{"client_name":"`+method+`","redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"`+method+`"}`).json(s.t)
-	return &oauthClient{s: s, id: a["client_id"].(string), redirectURI: "https://a.example/cb", verifier: strings.Repeat("v", 43)}, a["client_secret"].(string)
-}
-
 // TestAttacksAreRefusedAndChangeNothing is the checklist of what is tried at the
 // endpoints that programs call. Whatever is tried, it is answered with the one
 // error code of its RFC, nobody's connection is revoked, nothing is spent, and
@@ -61,8 +54,8 @@ func TestAttacksAreRefusedAndChangeNothing(t *testing.T) {
 	next := victim.refresh(used).tokens(t).Refresh
 	s.clock.advance(10 * time.Minute) // the victim's own reuse would now be a theft
 	tk := victim.refresh(next).tokens(t)
-	basic, basicSecret := s.confidential("client_secret_basic")
-	post, postSecret := s.confidential("client_secret_post")
+	basic, basicSecret, _ := s.confidential("client_secret_basic", "https://a.example/cb")
+	post, postSecret, _ := s.confidential("client_secret_post", "https://a.example/cb")
 	// Another install: to connect the same one again would supersede the first.
 	waiting := s.register("http://127.0.0.1/callback")
 	code, basicCode, postCode := waiting.allow(nil).Get("code"), basic.allow(nil).Get("code"), post.allow(nil).Get("code")

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -129,12 +128,9 @@ func (s *Server) parseDestination(ctx context.Context, form url.Values) (destina
 	if id == "" {
 		return destination{}, refuse(codeInvalidRequest, "The app did not say who it is (client_id is missing).")
 	}
-	c, err := s.Store.Client(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return destination{}, refuse(codeInvalidClient, "We do not know this app: its registration may have been removed. Remove the connection in the app and add it again.")
-	}
+	c, err := s.client(ctx, id)
 	if err != nil {
-		return destination{}, unavailable(err)
+		return destination{}, err
 	}
 	redirectURI := form.Get("redirect_uri")
 	if redirectURI == "" && len(c.RedirectURIs) == 1 {
@@ -230,7 +226,7 @@ func (s *Server) refuseAtClient(w http.ResponseWriter, r *http.Request, to desti
 	e := asError(err)
 	logError(r, s.Log, e)
 	location := s.answer(to, errorParameters(e))
-	_, known := lookUp(to.redirectURI)
+	known := identify(to.client, to.redirectURI).Verified
 	if _, local := withoutLoopbackPort(to.redirectURI); known || local {
 		http.Redirect(w, r, location, http.StatusSeeOther)
 		return nil

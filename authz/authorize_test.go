@@ -18,13 +18,15 @@ func TestMetadataIsOneDocumentEverywhere(t *testing.T) {
 		t.Errorf("issuer is %v, want %s", got["issuer"], s.url)
 	}
 	for name, want := range map[string]any{
-		"code_challenge_methods_supported":               []any{"S256"},
-		"response_types_supported":                       []any{"code"},
-		"authorization_response_iss_parameter_supported": true,
-		"token_endpoint_auth_methods_supported":          []any{"none", "client_secret_basic", "client_secret_post"},
-		"pushed_authorization_request_endpoint":          s.url + "/oauth/par",
-		"require_pushed_authorization_requests":          false,
-		"request_uri_parameter_supported":                false,
+		"pushed_authorization_request_endpoint":            s.url + "/oauth/par",
+		"require_pushed_authorization_requests":            false,
+		"request_uri_parameter_supported":                  false,
+		"code_challenge_methods_supported":                 []any{"S256"},
+		"response_types_supported":                         []any{"code"},
+		"authorization_response_iss_parameter_supported":   true,
+		"token_endpoint_auth_methods_supported":            []any{"none", "client_secret_basic", "client_secret_post", "private_key_jwt"},
+		"token_endpoint_auth_signing_alg_values_supported": []any{"ES256", "RS256", "PS256", "EdDSA"},
+		"client_id_metadata_document_supported":            true,
 	} {
 		if diff := cmp.Diff(want, got[name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -1,9 +1,9 @@
-// Package authz is an OAuth 2.1 authorization server for MCP clients. It
-// registers clients (RFC 7591), asks the person for consent, and issues
-// audience-bound access tokens (RFC 9068, RFC 8707) and rotating refresh
-// tokens. It does not know who the person is: package signin tells it. That a
-// code or a refresh token is used once is store's guarantee; whether a
-// connection still lives is package volatile's to say.
+// Package authz is an OAuth 2.1 authorization server for MCP clients. It knows
+// clients by their metadata document or registers them (RFC 7591), asks the
+// person for consent, and issues audience-bound access tokens (RFC 9068, RFC
+// 8707) and rotating refresh tokens. It does not know who the person is: package
+// signin tells it. That a code or a refresh token is used once is store's
+// guarantee; whether a connection still lives is package volatile's to say.
 package authz
 
 import (
@@ -47,6 +47,7 @@ type Config struct {
 	PublicURL   string
 	Store       *store.Store
 	Keys        *Keys
+	Documents   *Documents
 	Sessions    Sessions
 	Directory   Directory
 	Revocations Revocations

@@ -146,6 +146,7 @@ type server struct {
 	issuer    string
 	store     *store.Store
 	keys      *authz.Keys
+	documents *authz.Documents
 	people    *people
 	published *published
 	liveness  *liveness
@@ -171,6 +172,17 @@ func start(t testing.TB, change ...func(*pgxpool.Config)) *server {
 // own clock.
 func startLimited(t testing.TB, factor int, redisURL string, change ...func(*pgxpool.Config)) *server {
 	t.Helper()
+	return startServer(t, nil, factor, redisURL, change...)
+}
+
+// startWith returns a server that reaches the documents of clients by transport.
+func startWith(t testing.TB, transport http.RoundTripper) *server {
+	t.Helper()
+	return startServer(t, transport, 100, "redis://127.0.0.1:1")
+}
+
+func startServer(t testing.TB, transport http.RoundTripper, factor int, redisURL string, change ...func(*pgxpool.Config)) *server {
+	t.Helper()
 	st := storetest.Open(t, change...)
 	redis, err := volatile.Open(redisURL)
 	if err != nil {
@@ -186,6 +198,7 @@ func startLimited(t testing.TB, factor int, redisURL string, change ...func(*pgx
 		browser: newBrowser(t),
 	}
 	s.people.store, s.people.published, s.people.clock = st, s.published, s.clock
+	s.documents = authz.NewDocuments(st, transport, slog.New(slog.DiscardHandler), s.clock.Now)
 	s.limits = &authz.Limits{
 		Limiter:       volatile.NewLimiter(redis, slog.New(slog.DiscardHandler), s.clock.Now),
 		ClientAddress: clientAddress, Factor: factor, Log: slog.New(slog.DiscardHandler),
@@ -210,7 +223,7 @@ func (s *server) serve() {
 	s.url = listener.URL
 	s.issuer = cmp.Or(s.issuer, s.url)
 	authz.New(authz.Config{
-		PublicURL: s.issuer, Store: s.store, Keys: s.keys, Sessions: s.people, Directory: s.people, Revocations: s.published, Liveness: s.liveness,
+		PublicURL: s.issuer, Store: s.store, Keys: s.keys, Documents: s.documents, Sessions: s.people, Directory: s.people, Revocations: s.published, Liveness: s.liveness,
 		Limits:         s.limits,
 		AccessTokenTTL: time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour,
 		Log: slog.New(slog.DiscardHandler), Now: s.clock.Now,

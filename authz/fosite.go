@@ -28,7 +28,7 @@ import (
 type provider struct{ fosite *fosite.Fosite }
 
 func newProvider(s *Server) provider {
-	return provider{fosite.NewOAuth2Provider(clients{newClientCache(s.Store, s.Now)}, &fosite.Config{
+	config := &fosite.Config{
 		ScopeStrategy:            fosite.ExactScopeStrategy,
 		AudienceMatchingStrategy: fosite.ExactAudienceMatchingStrategy,
 		// state may be short or absent: PKCE does its work (OAuth 2.1 §7.12). Zero
@@ -42,7 +42,19 @@ func newProvider(s *Server) provider {
 			grantHandler{store.GrantCode, s.redeemCode},
 			grantHandler{store.GrantRefresh, s.refresh},
 		},
-	})}
+	}
+	p := provider{fosite.NewOAuth2Provider(clients{newClientCache(s.Store, s.Now)}, config)}
+	config.ClientAuthenticationStrategy = func(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
+		if !hasAssertion(form) {
+			return p.fosite.DefaultClientAuthenticationStrategy(ctx, r, form)
+		}
+		c, err := s.assertedClient(ctx, r, form)
+		if err != nil {
+			return nil, err
+		}
+		return newClient(c), nil
+	}
+	return p
 }
 
 // absentState stands for a state that the client did not send, towards fosite
@@ -166,7 +178,8 @@ func (cs clients) GetClient(ctx context.Context, id string) (fosite.Client, erro
 	return newClient(stored), nil
 }
 
-var errNoAssertions = errors.New("client assertions are not supported")
+// Assertions are verified by assertedClient, never by fosite.
+var errNoAssertions = errors.New("client assertions are not verified here")
 
 func (clients) ClientAssertionJWTValid(context.Context, string) error { return errNoAssertions }
 func (clients) SetClientAssertionJWT(context.Context, string, time.Time) error {
@@ -185,6 +198,12 @@ func newClient(c *store.Client, audience ...string) *client {
 	for _, scope := range store.Scopes() {
 		scopes = append(scopes, scope.Name)
 	}
+	// fosite authenticates only clients without an assertion: among them one that
+	// need not use its keys is public.
+	method := c.AuthMethod
+	if c.AlsoPublic {
+		method = store.AuthMethodNone
+	}
 	return &client{
 		DefaultOpenIDConnectClient: fosite.DefaultOpenIDConnectClient{
 			DefaultClient: &fosite.DefaultClient{
@@ -195,9 +214,9 @@ func newClient(c *store.Client, audience ...string) *client {
 				ResponseTypes: []string{store.ResponseTypeCode},
 				Scopes:        scopes,
 				Audience:      audience,
-				Public:        c.Public(),
+				Public:        method == store.AuthMethodNone,
 			},
-			TokenEndpointAuthMethod: c.AuthMethod,
+			TokenEndpointAuthMethod: method,
 		},
 		stored: c,
 	}

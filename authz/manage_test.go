@@ -26,9 +26,9 @@ func (s *server) registrationRequest(method, id, token, body string) answer {
 
 // confidential registers a client with a secret and returns it, the secret and the
 // registration access token.
-func (s *server) confidential(redirectURI string) (c *oauthClient, secret, token string) {
+func (s *server) confidential(method, redirectURI string) (c *oauthClient, secret, token string) {
 	s.t.Helper()
-	a := s.postJSON("/oauth/register", `{"client_name":"Confidential","token_endpoint_auth_method":"client_secret_post","redirect_uris":["`+redirectURI+`"]}`).json(s.t)
+	a := s.postJSON("/oauth/register", `{"client_name":"Confidential","token_endpoint_auth_method":"`+method+`","redirect_uris":["`+redirectURI+`"]}`).json(s.t)
 	id, _ := a["client_id"].(string)
 	secret, _ = a["client_secret"].(string)
 	token, _ = a["registration_access_token"].(string)
@@ -46,7 +46,7 @@ func withSecret(form url.Values, secret string) url.Values {
 func TestConfidentialClientsManageTheirRegistration(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	c, secret, token := s.confidential("https://a.example/cb")
+	c, secret, token := s.confidential("client_secret_post", "https://a.example/cb")
 	read := s.registrationRequest(http.MethodGet, c.id, token, "")
 	got := read.json(t)
 	if read.StatusCode != http.StatusOK || got["client_id"] != c.id || got["client_name"] != "Confidential" ||
@@ -73,8 +73,8 @@ func TestConfidentialClientsManageTheirRegistration(t *testing.T) {
 func TestReplacingARegistrationRefuses(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	c, _, token := s.confidential("https://a.example/cb")
-	other, _, _ := s.confidential("https://b.example/cb")
+	c, _, token := s.confidential("client_secret_post", "https://a.example/cb")
+	other, _, _ := s.confidential("client_secret_post", "https://b.example/cb")
 	for _, tt := range []struct{ name, body, want string }{
 		{"RFC 7592 §2.2: no client_id", `{"redirect_uris":["https://a.example/cb"]}`, "invalid_request"},
 		{"RFC 7592 §2.2: another client_id", `{"client_id":"` + other.id + `","redirect_uris":["https://a.example/cb"]}`, "invalid_request"},
@@ -99,8 +99,8 @@ func TestReplacingARegistrationRefuses(t *testing.T) {
 func TestARegistrationOpensForItsOwnTokenAlone(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	c, secret, token := s.confidential("https://a.example/cb")
-	_, _, others := s.confidential("https://b.example/cb")
+	c, secret, token := s.confidential("client_secret_post", "https://a.example/cb")
+	_, _, others := s.confidential("client_secret_post", "https://b.example/cb")
 	public := s.register("https://c.example/cb")
 	var seen []string
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
@@ -136,7 +136,7 @@ func TestARegistrationOpensForItsOwnTokenAlone(t *testing.T) {
 func TestDeletingARegistrationEndsItsConnections(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	c, secret, token := s.confidential("https://a.example/cb")
+	c, secret, token := s.confidential("client_secret_post", "https://a.example/cb")
 	tokens := c.token(withSecret(c.redemption(c.allow(nil).Get("code")), secret)).tokens(t)
 	waiting, _ := c.consentPage(c.request())
 	code := c.allow(nil).Get("code")
@@ -194,7 +194,7 @@ func TestNoConsentSlipsBehindADeletion(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for range 10 {
-		c, secret, token := s.confidential("https://a.example/cb")
+		c, secret, token := s.confidential("client_secret_post", "https://a.example/cb")
 		page, _ := c.consentPage(c.request())
 		posted := form(t, page)
 		deleted := make(chan int)

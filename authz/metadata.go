@@ -36,7 +36,11 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 	for _, scope := range store.Scopes() {
 		scopes = append(scopes, scope.Name)
 	}
-	authMethods := []string{store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost}
+	authMethods := []string{store.AuthMethodNone, store.AuthMethodBasic, store.AuthMethodPost, store.AuthMethodPrivateKeyJWT}
+	algorithms := make([]string, len(assertionAlgorithms))
+	for i, algorithm := range assertionAlgorithms {
+		algorithms[i] = string(algorithm)
+	}
 	cacheable(w.Header())
 	writeJSON(w, http.StatusOK, serverMetadata{AuthServerMeta: oauthex.AuthServerMeta{
 		Issuer:                                 s.PublicURL,
@@ -52,6 +56,10 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) error {
 		CodeChallengeMethodsSupported:          []string{"S256"},
 		TokenEndpointAuthMethodsSupported:      authMethods,
 		RevocationEndpointAuthMethodsSupported: authMethods,
+		ClientIDMetadataDocumentSupported:      true,
+
+		TokenEndpointAuthSigningAlgValuesSupported:      algorithms,
+		RevocationEndpointAuthSigningAlgValuesSupported: algorithms,
 		// RFC 7662: for resource servers that an operator registered, not for clients.
 		IntrospectionEndpoint:                     s.PublicURL + "/oauth/introspect",
 		IntrospectionEndpointAuthMethodsSupported: []string{store.AuthMethodBasic, store.AuthMethodPost},

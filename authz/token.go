@@ -71,7 +71,7 @@ func (s *Server) presented(form url.Values) (uuid.UUID, error) {
 // namesClient refuses a request that does not say which client sends it (RFC 6749
 // §5.2 counts that as invalid_client).
 func namesClient(r *http.Request, form url.Values) error {
-	if r.Header.Get("Authorization") == "" && form.Get("client_id") == "" {
+	if r.Header.Get("Authorization") == "" && form.Get("client_id") == "" && form.Get("client_assertion") == "" {
 		return &Error{Status: http.StatusUnauthorized, Code: codeInvalidClient, Description: "The client did not say who it is (client_id)."}
 	}
 	if id, _, ok := r.BasicAuth(); ok && form.Has("client_id") {

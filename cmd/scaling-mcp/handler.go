@@ -24,15 +24,16 @@ import (
 
 // parts are what the faces share.
 type parts struct {
-	store    *store.Store
-	keys     *authz.Keys
-	liveness *volatile.Liveness
-	limits   *authz.Limits
-	usage    *store.Usage
-	webhooks clerk.WebhookSecret
-	ready    *atomic.Bool
-	metrics  *metrics
-	log      *slog.Logger
+	store     *store.Store
+	keys      *authz.Keys
+	documents *authz.Documents
+	liveness  *volatile.Liveness
+	limits    *authz.Limits
+	usage     *store.Usage
+	webhooks  clerk.WebhookSecret
+	ready     *atomic.Bool
+	metrics   *metrics
+	log       *slog.Logger
 }
 
 // newHandler puts the three faces on one origin.
@@ -55,6 +56,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		PublicURL:        c.PublicURL,
 		Store:            p.store,
 		Keys:             p.keys,
+		Documents:        p.documents,
 		Sessions:         sessions,
 		Directory:        directory,
 		Revocations:      p.liveness,

@@ -130,6 +130,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	}
 	liveness := volatile.NewLiveness(redis, st, c.AccessTokenTTL, log, time.Now)
 	usage := store.NewUsage(st, log)
+	documents := authz.NewDocuments(st, nil, log, time.Now)
 	counted := newMetrics()
 	var admin net.Listener // nil: none
 	if c.AdminListen != "" {
@@ -139,7 +140,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		log.Info("listening for the operator", "address", admin.Addr().String())
 	}
 	var ready atomic.Bool
-	handler := newHandler(c, parts{store: st, keys: keys, liveness: liveness, limits: limits, usage: usage, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
+	handler := newHandler(c, parts{store: st, keys: keys, documents: documents, liveness: liveness, limits: limits, usage: usage, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -160,7 +161,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		g.Go(func() error { return serveAdmin(ctx, admin, counted) })
 	}
 	g.Go(func() error { return keys.Run(ctx, authz.KeysEvery, log) })
-	g.Go(func() error { return sweep(ctx, st, c.AccessTokenTTL, log) })
+	g.Go(func() error { return sweep(ctx, st, documents, c.AccessTokenTTL, log) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -212,9 +213,9 @@ func listen(address string) (net.Listener, error) {
 // sweepBound is how long one sweep may take.
 const sweepBound = 5 * time.Minute
 
-// sweep deletes what has expired, every ten minutes. Every replica does; they
-// find little left of one another's work.
-func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, log *slog.Logger) error {
+// sweep deletes what has expired and renews clients' keys, every ten minutes.
+// Every replica does; they find little left of one another's work.
+func sweep(ctx context.Context, st *store.Store, documents *authz.Documents, accessTokenTTL time.Duration, log *slog.Logger) error {
 	ticker := time.NewTicker(10 * time.Minute)
 	defer ticker.Stop()
 	for {
@@ -222,7 +223,8 @@ func sweep(ctx context.Context, st *store.Store, accessTokenTTL time.Duration, l
 		bounded, cancel := context.WithTimeout(ctx, sweepBound)
 		_, err := st.DeleteExpiredIdempotencyKeys(bounded, now)
 		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))),
-			st.DeleteSigningKeysRetired(bounded, now.Add(-authz.RetiredKeyKept)))
+			st.DeleteSigningKeysRetired(bounded, now.Add(-authz.RetiredKeyKept)),
+			documents.RefreshKeySets(bounded))
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			log.ErrorContext(ctx, "sweeping", "error", err)
