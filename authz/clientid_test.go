@@ -23,7 +23,7 @@ import (
 	"scaling.cloud/mcp/authz/secret"
 )
 
-// Documents of real clients, as reference/mcp.md has them.
+// Documents of real clients, and of one that is made up.
 const (
 	claudeDocument     = "https://claude.ai/oauth/mcp-oauth-client-metadata"
 	claudeCodeDocument = "https://claude.ai/oauth/claude-code-client-metadata"
