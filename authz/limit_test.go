@@ -273,6 +273,7 @@ func FuzzTokenAuthorization(f *testing.F) {
 	c := s.register("http://127.0.0.1/other")
 	body := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {c.connect().Refresh}}.Encode()
 	f.Fuzz(func(t *testing.T, authorization string) {
+		s.clock.advance(10 * time.Millisecond) // earns one more request for the connection
 		r := httptest.NewRequest(http.MethodPost, "/oauth/token", strings.NewReader(body))
 		r.Header.Set("Content-Type", asForm)
 		r.Header.Set("Authorization", authorization)
