@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 )
@@ -29,7 +30,8 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add("")
 	f.Add("client_id=" + known.id + "&redirect_uri=" + url.QueryEscape(claudeRedirect+"/../x"))
 	f.Fuzz(func(t *testing.T, query string) {
-		r := &http.Request{Method: http.MethodGet, Host: "mcp.example", URL: &url.URL{Path: "/oauth/authorize", RawQuery: query}, Header: http.Header{}, Body: http.NoBody}
+		s.clock.advance(10 * time.Millisecond) // earns one more request for the network
+		r := &http.Request{Method: http.MethodGet, Host: "mcp.example", RemoteAddr: "192.0.2.1:1", URL: &url.URL{Path: "/oauth/authorize", RawQuery: query}, Header: http.Header{}, Body: http.NoBody}
 		w := httptest.NewRecorder()
 		s.handler.ServeHTTP(w, r.WithContext(t.Context()))
 		if w.Code >= 500 {

@@ -24,6 +24,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9/logging"
 
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/accesstoken"
@@ -31,6 +32,11 @@ import (
 	"scaling.cloud/mcp/store/storetest"
 	"scaling.cloud/mcp/store/volatile"
 )
+
+func TestMain(m *testing.M) {
+	logging.Disable() // go-redis has much to say of the Redis that most tests do without
+	m.Run()
+}
 
 // people is who is signed in and what Clerk says of them.
 type people struct {
@@ -172,7 +178,14 @@ func start(t testing.TB, change ...func(*pgxpool.Config)) *server {
 // own clock.
 func startLimited(t testing.TB, factor int, redisURL string, change ...func(*pgxpool.Config)) *server {
 	t.Helper()
-	return startServer(t, nil, factor, redisURL, change...)
+	return startServer(t, nowhere{}, factor, redisURL, change...)
+}
+
+// nowhere is a web without documents, for tests that are not about them.
+type nowhere struct{}
+
+func (nowhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
 // startWith returns a server that reaches the documents of clients by transport.

@@ -521,8 +521,9 @@ func TestOnlyTheAuthorizationEndpointFetches(t *testing.T) {
 	s := startWith(t, w.transport)
 	w.json(toolDocument, document(toolDocument, "https://tool.example/cb"))
 	c := s.documentClient(toolDocument, "https://tool.example/cb")
+	token := s.register("http://127.0.0.1/callback").connect().Refresh // one of ours, or the client would not be looked for
 	for _, path := range []string{"/oauth/token", "/oauth/revoke"} {
-		a := s.post(http.DefaultClient, path, url.Values{"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {"x"}, "token": {"x"}})
+		a := s.post(http.DefaultClient, path, url.Values{"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {token}, "token": {token}})
 		if a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s: %d %s, want 401", path, a.StatusCode, a.body)
 		}

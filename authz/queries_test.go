@@ -141,8 +141,8 @@ func TestQueriesPerEndpoint(t *testing.T) {
 			}},
 			{"authorize", 2, 2, func() { where = s.get("/oauth/authorize?" + c.request().Encode()).Header.Get("Location") }},
 			{"consent page", 2 + len(synced), 2 + syncTrips, func() { page = s.get(where); posted = form(t, page) }},
-			// BEGIN, DELETE, three INSERTs in one batch, COMMIT, after two reads.
-			{"consent", 2 + 6 + len(synced), 2 + 4 + syncTrips, func() {
+			// BEGIN, DELETE, four statements in one batch, COMMIT, after two reads.
+			{"consent", 2 + 7 + len(synced), 2 + 4 + syncTrips, func() {
 				location, err := s.post(s.browser, "/oauth/consent", posted).Location()
 				if err != nil {
 					t.Fatal(err)

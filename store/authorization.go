@@ -121,18 +121,17 @@ func (s *Store) CreateGrant(ctx context.Context, g Grant, now time.Time) error {
 			INSERT INTO authorization_codes (code_hash, connection_id, client_id, redirect_uri, code_challenge, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			g.CodeHash, c.ID, c.ClientID, c.RedirectURI, g.CodeChallenge, now, g.CodeExpiresAt)
-		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-			return err
-		}
-		// This waits for a client that is just being withdrawn: no connection slips
-		// in behind the ones that its withdrawal ends.
-		tag, err := tx.Exec(ctx, `
-			UPDATE oauth_clients SET first_authorized_at = COALESCE(first_authorized_at, $2)
-			WHERE id = $1 AND withdrawn_at IS NULL`, c.ClientID, now)
-		if err == nil && tag.RowsAffected() == 0 {
-			return ErrNotFound
-		}
-		return err
+		batch.Queue(`UPDATE oauth_clients SET first_authorized_at = $2 WHERE id = $1 AND first_authorized_at IS NULL`, c.ClientID, now)
+		// This waits for a client that is just being withdrawn, which then waits for
+		// us: no connection slips in behind the ones that a withdrawal ends. Consents
+		// to one client, and everybody may use the same, do not wait for one another.
+		batch.Queue(`SELECT FROM oauth_clients WHERE id = $1 AND withdrawn_at IS NULL FOR SHARE`, c.ClientID).Exec(func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() == 0 {
+				return ErrNotFound
+			}
+			return nil
+		})
+		return tx.SendBatch(ctx, batch).Close()
 	})
 	return wrap("creating grant", err)
 }
