@@ -37,8 +37,9 @@ type Rotation struct {
 const ReplayWindow = 120 * time.Second
 
 // RotateRefreshToken spends a refresh token and stores its successor, in one
-// statement. Of any number of concurrent calls with the same token one stores
-// its successor, and all are answered with the one unused token of the chain.
+// statement, which shares its transaction with others that come at the same time.
+// Of any number of concurrent calls with the same token one stores its successor,
+// and all are answered with the one unused token of the chain.
 //
 // It returns ErrNotFound, and changes nothing, if the token is unknown, expired
 // or another client's, or its connection has ended. It returns ErrReused if the
@@ -47,26 +48,7 @@ const ReplayWindow = 120 * time.Second
 // that are asked for was granted. It returns ErrStale with the connection, and
 // changes nothing, if all is right but nobody has asked Clerk since SyncedAfter.
 func (s *Store) RotateRefreshToken(ctx context.Context, r Rotation, now time.Time) (*Issued, error) {
-	// The connection is to be found by its id. While the statistics are young the
-	// planner would rather go through connections_client_id, which holds everybody
-	// who uses the client: IS NOT DISTINCT FROM and num_nulls keep it from that.
-	c, err := one[Connection](s.pool.Query(ctx, `
-		WITH spent AS (
-			UPDATE refresh_tokens t SET used_at = $3, successor_hash = $4, successor_sealed = $5
-			FROM connections c
-			JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
-			JOIN users u ON u.id = c.user_id
-			WHERE t.token_hash = $1 AND t.connection_id = $8 AND t.used_at IS NULL AND t.expires_at > $3
-			  AND c.id = $8 AND c.client_id IS NOT DISTINCT FROM $2 AND num_nulls(c.revoked_at) = 1 AND c.expires_at > $3
-			  AND ($7::text[] IS NULL OR c.scopes && $7)
-			  AND m.synced_at > $9 AND NOT u.banned AND u.deleted_at IS NULL
-			RETURNING t.generation, `+connectionColumns+`
-		), stored AS (
-			INSERT INTO refresh_tokens (token_hash, connection_id, generation, created_at, expires_at)
-			SELECT $4, id, generation + 1, $3, $6 FROM spent
-		)
-		SELECT `+connectionColumns+` FROM spent c`,
-		r.TokenHash, r.ClientID, now, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt, r.Scopes, r.ConnectionID, r.SyncedAfter))
+	c, err := s.rotations.rotate(ctx, r, now)
 	if err == nil {
 		return &Issued{Connection: c}, nil
 	}

@@ -34,11 +34,14 @@ var (
 
 // Store is a handle on the database. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool      *pgxpool.Pool
+	rotations *rotationQueue
 }
 
 // New returns a Store on pool. The caller closes the pool.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func New(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, rotations: &rotationQueue{pool: pool}}
+}
 
 // Pool is the connection pool, for what is not a statement of ours (LISTEN,
 // the job queue, tests).
