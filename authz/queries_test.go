@@ -166,10 +166,10 @@ func TestQueriesPerEndpoint(t *testing.T) {
 		client            *oauthClient
 		statements, trips int
 	}{
-		// BEGIN, SELECT FOR UPDATE, UPDATE code, UPDATE connection, INSERT, COMMIT.
-		{"loopback", loopback, 6, 6},
+		// BEGIN; SELECT FOR UPDATE; UPDATE code, UPDATE connection, INSERT; COMMIT.
+		{"loopback", loopback, 6, 4},
 		// And the lock and the statement that end the install before.
-		{"https", https, 8, 8},
+		{"https", https, 8, 4},
 	} {
 		for _, prepared := range []bool{false, true} { // the first life prepares the statements
 			for _, step := range life(row.client, fmt.Sprint(row.name, prepared), row.statements, row.trips) {

@@ -62,10 +62,12 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 			ClientID, RedirectURI, CodeChallenge string
 			ExpiresAt                            time.Time
 			UsedAt                               *time.Time
+			UserID, OrgID                        string
 		}
 		code, err := one[codeRow](tx.Query(ctx, `
-			SELECT client_id, redirect_uri, code_challenge, expires_at, used_at
-			FROM authorization_codes WHERE code_hash = $1 AND connection_id = $2 FOR UPDATE`, r.CodeHash, r.ConnectionID))
+			SELECT a.client_id, a.redirect_uri, a.code_challenge, a.expires_at, a.used_at, c.user_id, c.org_id
+			FROM authorization_codes a JOIN connections c ON c.id = a.connection_id
+			WHERE a.code_hash = $1 AND a.connection_id = $2 FOR UPDATE OF a`, r.CodeHash, r.ConnectionID))
 		if err != nil {
 			return err
 		}
@@ -86,13 +88,12 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 		if !now.Before(code.ExpiresAt) {
 			return ErrNotFound
 		}
-		if _, err := tx.Exec(ctx, `UPDATE authorization_codes SET used_at = $2 WHERE code_hash = $1`, r.CodeHash, now); err != nil {
-			return err
-		}
+		batch := &pgx.Batch{}
+		batch.Queue(`UPDATE authorization_codes SET used_at = $2 WHERE code_hash = $1`, r.CodeHash, now)
 		// Clerk's word may take effect at this very moment: whichever of the two
 		// comes second sees what the other did. The locks are taken in the order of
 		// SavePerson, the connection last.
-		issued.Connection, err = one[Connection](tx.Query(ctx, `
+		batch.Queue(`
 			WITH covered AS MATERIALIZED (
 				SELECT c.id
 				FROM connections c
@@ -103,20 +104,18 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 			)
 			UPDATE connections c SET connected_at = $2 FROM covered
 			WHERE c.id = covered.id AND c.revoked_at IS NULL AND c.connected_at IS NULL
-			RETURNING `+connectionColumns, r.ConnectionID, now))
-		if err != nil {
+			RETURNING `+connectionColumns, r.ConnectionID, now).Query(func(rows pgx.Rows) (err error) {
+			issued.Connection, err = one[Connection](rows, nil)
 			return err
-		}
-		if _, err := tx.Exec(ctx, `
+		})
+		batch.Queue(`
 			INSERT INTO refresh_tokens (token_hash, connection_id, generation, created_at, expires_at)
 			SELECT $1, id, 0, $3, $4 FROM connections WHERE id = $2 AND $5 = ANY (scopes)`,
-			r.RefreshHash, r.ConnectionID, now, r.RefreshExpiresAt, ScopeOfflineAccess); err != nil {
-			return err
-		}
+			r.RefreshHash, r.ConnectionID, now, r.RefreshExpiresAt, ScopeOfflineAccess)
 		if r.Supersedes(code.RedirectURI) {
-			issued.Revoked, err = supersedeTx(ctx, tx, issued.Connection, now)
+			supersede(batch, code.UserID, code.OrgID, code.ClientID, code.RedirectURI, r.ConnectionID, now, &issued.Revoked)
 		}
-		return err
+		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
 		return nil, wrap("redeeming code", err)
@@ -127,14 +126,15 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 	return issued, nil
 }
 
-// supersedeTx ends the live connections that c replaces. Two installs that
-// connect at the same instant take turns on an advisory lock, or each would
-// miss the other.
-func supersedeTx(ctx context.Context, tx pgx.Tx, c *Connection, now time.Time) ([]*Revocation, error) {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(' ', $1::text, $2::text, $3::text, $4::text), 0))`,
-		c.UserID, c.OrgID, c.ClientID, c.RedirectURI); err != nil {
-		return nil, err
-	}
-	return revoke(ctx, tx, `user_id = $4 AND org_id = $5 AND client_id = $6 AND redirect_uri = $7 AND id <> $8 AND connected_at IS NOT NULL`,
-		now, nil, RevokedSuperseded, c.UserID, c.OrgID, c.ClientID, c.RedirectURI, c.ID)
+// supersede queues the end of the live connections that connection id replaces,
+// which will be in revoked. Two installs that connect at the same instant take
+// turns on an advisory lock, or each would miss the other.
+func supersede(batch *pgx.Batch, userID, orgID, clientID, redirectURI string, id uuid.UUID, now time.Time, revoked *[]*Revocation) {
+	batch.Queue(`SELECT pg_advisory_xact_lock(hashtextextended(concat_ws(' ', $1::text, $2::text, $3::text, $4::text), 0))`,
+		userID, orgID, clientID, redirectURI)
+	batch.Queue(revokeConnections(`user_id = $4 AND org_id = $5 AND client_id = $6 AND redirect_uri = $7 AND id <> $8 AND connected_at IS NOT NULL`),
+		now, nil, RevokedSuperseded, userID, orgID, clientID, redirectURI, id).Query(func(rows pgx.Rows) (err error) {
+		*revoked, err = many[Revocation](rows, nil)
+		return err
+	})
 }
