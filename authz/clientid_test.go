@@ -134,13 +134,7 @@ func asserted(form url.Values, assertion string) url.Values {
 // speaks of them.
 func TestRealClientsConnectByTheirDocument(t *testing.T) {
 	t.Parallel()
-	w := newWeb(t)
 	key := newSigner(t, "k1", jose.RS256)
-	for id, body := range realDocuments {
-		w.json(id, body, "Cache-Control", "max-age=3600")
-	}
-	w.json(chatGPTKeys, keySet(t, key))
-	s := startWith(t, w.transport)
 	tests := []struct {
 		client, id, redirectURI string
 		withKey                 bool
@@ -157,6 +151,13 @@ func TestRealClientsConnectByTheirDocument(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.client, func(t *testing.T) {
+			t.Parallel()
+			w := newWeb(t)
+			for id, body := range realDocuments {
+				w.json(id, body, "Cache-Control", "max-age=3600")
+			}
+			w.json(chatGPTKeys, keySet(t, key))
+			s := startWith(t, w.transport)
 			c := s.documentClient(tt.id, tt.redirectURI)
 			request := c.request()
 			request.Set("resource", s.url+"/mcp")
@@ -186,11 +187,19 @@ func TestRealClientsConnectByTheirDocument(t *testing.T) {
 			redemption := c.redemption(location.Query().Get("code"))
 			redemption.Set("resource", s.url+"/mcp")
 			first := c.token(authenticate(redemption)).tokens(t)
-			second := c.token(authenticate(url.Values{
-				"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {first.Refresh}, "resource": {s.url + "/mcp"},
-			})).tokens(t)
-			if first.Refresh == second.Refresh || !s.live(second.Access) {
-				t.Error("the refresh token was not rotated, or the connection is dead")
+			rotate := func(refresh string) answer {
+				return c.token(authenticate(url.Values{
+					"grant_type": {"refresh_token"}, "client_id": {c.id}, "refresh_token": {refresh}, "resource": {s.url + "/mcp"},
+				}))
+			}
+			chains := map[string]bool{}
+			var second tokens
+			for _, a := range race(8, func() answer { return rotate(first.Refresh) }) {
+				second = a.tokens(t)
+				chains[second.Refresh] = true
+			}
+			if len(chains) != 1 || chains[first.Refresh] || !s.live(second.Access) {
+				t.Errorf("eight refreshes at once made %d chains, want 1, and a token that is not the old one", len(chains))
 			}
 			listed, err := s.store.ConnectionsOfUser(t.Context(), "user_alice", s.clock.Now())
 			if err != nil {
@@ -204,12 +213,14 @@ func TestRealClientsConnectByTheirDocument(t *testing.T) {
 					t.Errorf("connection is of %q (%q), verified %v, want %q, %v", l.ClientIdentity, l.ClientID, l.ClientVerified, tt.identity, tt.verified)
 				}
 			}
+			s.clock.advance(24 * time.Hour)
+			if tk := rotate(second.Refresh).tokens(t); !s.live(tk.Access) {
+				t.Error("a day later the connection is dead")
+			}
+			if got := w.times(tt.id); got != 1 {
+				t.Errorf("the document was fetched %d times, want once", got)
+			}
 		})
-	}
-	for id := range realDocuments {
-		if got := w.times(id); got != 1 {
-			t.Errorf("%s was fetched %d times, want once", id, got)
-		}
 	}
 }
 
