@@ -98,14 +98,6 @@ func newBench(ctx context.Context, c *command) (*bench, error) {
 func (b *bench) phases() []phase {
 	return []phase{
 		{
-			name:    "register",
-			prepare: func(context.Context) error { return nil },
-			request: func(ctx context.Context, client, _ int) error {
-				_, err := b.register(ctx, client, "scaling-bench "+rand.Text())
-				return err
-			},
-		},
-		{
 			name:    "code",
 			prepare: func(ctx context.Context) error { return b.consent(ctx, (b.Codes+b.Clients-1)/b.Clients) },
 			request: func(ctx context.Context, client, _ int) error { return b.redeem(ctx, client) },
@@ -121,6 +113,14 @@ func (b *bench) phases() []phase {
 			name:    "call",
 			prepare: b.connect,
 			request: func(ctx context.Context, client, _ int) error { return b.call(ctx, client) },
+		},
+		{
+			name:    "register",
+			prepare: func(context.Context) error { return nil },
+			request: func(ctx context.Context, client, _ int) error {
+				_, err := b.register(ctx, client, "scaling-bench "+rand.Text())
+				return err
+			},
 		},
 	}
 }

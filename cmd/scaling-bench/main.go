@@ -30,7 +30,7 @@ type command struct {
 	URL      string        `arg:"" placeholder:"URL" help:"Public URL of a running scaling-mcp dev, such as http://localhost:8080; on this computer."`
 	Clients  int           `default:"16" help:"Clients at once, each with one connection (default ${default})."`
 	Duration time.Duration `default:"5s" help:"How long each phase lasts (default ${default})."`
-	Phases   []string      `default:"register,code,refresh,call" enum:"register,code,refresh,call" help:"Phases to run (default ${default})."`
+	Phases   []string      `default:"code,refresh,call,register" enum:"code,refresh,call,register" help:"Phases to run, in this order (default ${default}); register may meet the server's limit on new clients, so it is last."`
 	Codes    int           `default:"1000" help:"Consents to give before the phase code; it ends when they are used up (default ${default})."`
 	Person   string        `default:"alice@acme.example" help:"Demo person who signs in and consents (default ${default})."`
 	PID      []int         `name:"pid" placeholder:"PID" help:"Process whose CPU time is read, with its descendants, from /proc; several for several, such as the server and PostgreSQL's postmaster."`
