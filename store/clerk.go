@@ -107,18 +107,22 @@ func (s *Store) SavePerson(ctx context.Context, u User, memberships []Membership
 	})
 }
 
+// FormerMember is what is shown in place of the name of somebody who was
+// forgotten.
+const FormerMember = "Former member"
+
 // ForgetUser notes that Clerk does not know a person. The id stays, for the
-// audit log and for what they wrote; name and address go, and so do memberships,
-// browser sessions and all connections.
+// audit log and for what they wrote, under the name FormerMember; their own name
+// and address go, and so do memberships, browser sessions and all connections.
 func (s *Store) ForgetUser(ctx context.Context, userID string, asked time.Time, delivery Delivery) ([]*Revocation, error) {
 	return s.takeEffect(ctx, "forgetting person", delivery, asked, func(tx pgx.Tx) ([]*Revocation, error) {
 		// Stored even if we never met them: an older answer may be under way.
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO users (id, name, email, email_verified, created_at, synced_at, deleted_at)
-			VALUES ($1, '', '', false, $2, $2, $2)
+			VALUES ($1, $3, '', false, $2, $2, $2)
 			ON CONFLICT (id) DO UPDATE
-			SET name = '', email = '', email_verified = false, synced_at = $2, deleted_at = COALESCE(users.deleted_at, $2)
-			WHERE users.synced_at <= $2`, userID, asked)
+			SET name = $3, email = '', email_verified = false, synced_at = $2, deleted_at = COALESCE(users.deleted_at, $2)
+			WHERE users.synced_at <= $2`, userID, asked, FormerMember)
 		if err != nil || tag.RowsAffected() == 0 {
 			return nil, err
 		}

@@ -122,13 +122,40 @@ func TestWhatClerkNoLongerCoversIsRevoked(t *testing.T) {
 				_, err := s.RotateRefreshToken(t.Context(), rotation(connections[name], 0), now)
 				is(t, name+": refresh", err, store.ErrNotFound)
 			}
-			if name != "alice acme pending" {
-				_, err := s.RedeemCode(t.Context(), redemption(connections["alice acme pending"]), now)
-				if revoked := len(row.revokes) > 0; revoked != errors.Is(err, store.ErrNotFound) {
-					t.Errorf("redeeming what was pending: %v", err)
-				}
+			_, err = s.RedeemCode(t.Context(), redemption(connections["alice acme pending"]), now)
+			if revoked := len(row.revokes) > 0; revoked != errors.Is(err, store.ErrNotFound) {
+				t.Errorf("redeeming what was pending: %v", err)
 			}
 		})
+	}
+}
+
+// TestTheDeletedAreForgotten: what they connected is still told, and not who they
+// were.
+func TestTheDeletedAreForgotten(t *testing.T) {
+	t.Parallel()
+	s, connections := everybody(t)
+	_, err := s.ForgetUser(t.Context(), "user_alice", now.Add(time.Second), "")
+	must(t, err)
+	listed, err := s.ConnectionsOfOrg(t.Context(), acme.ID, now.Add(time.Minute))
+	must(t, err)
+	found := false
+	for _, c := range listed {
+		if c.ID != connections["alice acme"].ID {
+			continue
+		}
+		found = true
+		if c.UserName != store.FormerMember || c.UserEmail != "" {
+			t.Errorf("the connection is of %q <%s>, want %q and no address", c.UserName, c.UserEmail, store.FormerMember)
+		}
+	}
+	if !found {
+		t.Error("the connection is not told of any more")
+	}
+	var left int
+	must(t, s.Pool().QueryRow(t.Context(), `SELECT count(*) FROM users u WHERE u::text ILIKE '%alice@%'`).Scan(&left))
+	if left != 0 {
+		t.Error("the address is still there")
 	}
 }
 
