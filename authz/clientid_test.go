@@ -47,8 +47,8 @@ func (s *server) documentClient(id, redirectURI string) *oauthClient {
 }
 
 // document is a plain document for the client at id.
-func document(id, redirectURI string) string {
-	return `{"client_id":"` + id + `","client_name":"Tool","redirect_uris":["` + redirectURI + `"]}`
+func document(id string, redirectURIs ...string) string {
+	return `{"client_id":"` + id + `","client_name":"Tool","redirect_uris":["` + strings.Join(redirectURIs, `","`) + `"]}`
 }
 
 // signer is a key of a client.
@@ -346,6 +346,26 @@ func TestDocumentsAreLenientInForm(t *testing.T) {
 		request.Set("redirect_uri", uri)
 		if a := s.get("/oauth/authorize?" + request.Encode()); a.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s, which is in the document: %d, want 400", uri, a.StatusCode)
+		}
+	}
+}
+
+// TestConsentSaysWhereAClientDescribesItself: whoever looks can tell a document of
+// somebody else's. Of a program on this computer it proves nothing, and is not
+// said.
+func TestConsentSaysWhereAClientDescribesItself(t *testing.T) {
+	t.Parallel()
+	w := newWeb(t)
+	s := startWith(t, w.transport)
+	const elsewhere, here = "https://tool.example/cb", "http://127.0.0.1/cb"
+	w.json(toolDocument, document(toolDocument, elsewhere, here))
+	host := strings.Split(toolDocument, "/")[2]
+	for redirectURI, want := range map[string]bool{elsewhere: true, here: false} {
+		c := s.documentClient(toolDocument, redirectURI)
+		page, _ := c.consentPage(c.request())
+		says := page.page(t).Find(".asker").Text()
+		if got := strings.Contains(says, "It describes itself at "+host); got != want {
+			t.Errorf("%s: the page says %q, want that it names %s: %v", redirectURI, says, host, want)
 		}
 	}
 }

@@ -193,6 +193,7 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 		Handle:           handle,
 		Action:           "/oauth/consent",
 		SwitchAccountURL: signInURL(consentURL(handle), true),
+		DocumentHost:     documentHost(request.client),
 	}
 	view.Account.Name, view.Account.Email = user.Name, user.Email
 	for _, m := range memberships {
@@ -209,6 +210,18 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 	ui.SetHeaders(w.Header(), formActionSource(request.redirectURI))
 	render(w, r, status, ui.Consent(view))
 	return nil
+}
+
+// documentHost returns where a client describes itself, or "" if it registered.
+func documentHost(c *store.Client) string {
+	if c.Kind != store.ClientDocument {
+		return ""
+	}
+	u, err := url.Parse(c.ID)
+	if err != nil {
+		return "" // not reached: the URL was checked
+	}
+	return u.Hostname()
 }
 
 // ask asks Clerk about a person, in this very request: an organization is offered

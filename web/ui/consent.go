@@ -8,6 +8,8 @@ type ConsentView struct {
 	// RedirectHost and Loopback are what RedirectPlace says of the redirect URI.
 	RedirectHost string
 	Loopback     bool
+	// DocumentHost is where the client describes itself, if it does so at a URL.
+	DocumentHost string
 
 	Account Account
 	// SwitchAccountURL leads to this page again, signed in as somebody else.
