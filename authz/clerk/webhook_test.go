@@ -291,7 +291,7 @@ func TestWebhooksOutOfOrderAreHints(t *testing.T) {
 		t.Errorf("the deleted person is back: %v", err)
 	}
 	var name, email string
-	if err := r.store.Pool().QueryRow(t.Context(), `SELECT name, email FROM users WHERE id = $1`, clerkdev.BobID).Scan(&name, &email); err != nil || name+email != "" {
+	if err := r.store.Pool().QueryRow(t.Context(), `SELECT name, email FROM users WHERE id = $1`, clerkdev.BobID).Scan(&name, &email); err != nil || name != store.FormerMember || email != "" {
 		t.Errorf("of the deleted person %q %q is left, %v", name, email, err)
 	}
 }
