@@ -47,13 +47,16 @@ const notText = "A parameter is not text in UTF-8."
 func isText(form url.Values) bool {
 	for _, values := range form {
 		for _, v := range values {
-			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			if !isTextValue(v) {
 				return false
 			}
 		}
 	}
 	return true
 }
+
+// isTextValue is isText for one value.
+func isTextValue(v string) bool { return utf8.ValidString(v) && !strings.ContainsRune(v, 0) }
 
 // repeated returns a parameter that is there more than once (RFC 6749 §3.1 and
 // §3.2). resource is no exception: RFC 8707 allows several, we have one resource.

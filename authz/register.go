@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"scaling.cloud/mcp/authz/secret"
@@ -200,7 +199,7 @@ func (reg *registration) validateMetadata() error {
 		if utf8.RuneCountInString(value) > maxClientMetadata {
 			return refuse(codeInvalidClientMetadata, name+" is longer than 255 characters.")
 		}
-		if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+		if !isTextValue(value) {
 			return refuse(codeInvalidClientMetadata, name+" is not text.")
 		}
 	}

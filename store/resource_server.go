@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // ResourceServer may ask whether an access token is alive (RFC 7662). An operator
@@ -27,7 +25,7 @@ func (s *Store) CreateResourceServer(ctx context.Context, r ResourceServer) erro
 // ResourceServer returns a resource server, or ErrNotFound. An id that is no text
 // is not found either: Postgres would refuse to look.
 func (s *Store) ResourceServer(ctx context.Context, id string) (*ResourceServer, error) {
-	if !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+	if !isText(id) {
 		return nil, ErrNotFound
 	}
 	r, err := one[ResourceServer](s.pool.Query(ctx, `
