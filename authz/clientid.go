@@ -83,7 +83,11 @@ func (d *Documents) client(ctx context.Context, id string) (*store.Client, error
 	if usable && d.now().Before(*stored.FreshUntil) {
 		return stored, nil
 	}
-	fetched, err := d.fetch(ctx, id)
+	var seen time.Time
+	if usable {
+		seen = *stored.FetchedAt
+	}
+	fetched, err := d.fetch(ctx, id, seen)
 	if err == nil {
 		return fetched, nil
 	}
@@ -102,16 +106,21 @@ func (d *Documents) client(ctx context.Context, id string) (*store.Client, error
 	return nil, err
 }
 
-// fetch fetches the document of id and stores what it says. Of calls at the same
-// time one fetches, and all get its answer. The error wraps clientdoc.ErrGone
-// where there is no document any more, which has then been noted; any other is an
-// *Error for the person.
-func (d *Documents) fetch(ctx context.Context, id string) (*store.Client, error) {
+// fetch fetches the document of id and stores what it says, unless a copy fetched
+// after seen is stored by now. Of calls at the same time one fetches, and all get
+// its answer. The error wraps clientdoc.ErrGone where there is no document any
+// more, which has then been noted; any other is an *Error for the person.
+func (d *Documents) fetch(ctx context.Context, id string, seen time.Time) (*store.Client, error) {
 	// The first to ask may go away; the others still wait.
 	work := context.WithoutCancel(ctx)
 	flight := d.flights.DoChan(id, func() (any, error) {
 		ctx, cancel := context.WithTimeout(work, documentTimeout)
 		defer cancel()
+		// Who looked before the last flight stored its answer, and got here after it
+		// landed, has it now.
+		if stored, withdrawn, err := d.store.StoredDocument(ctx, id); err == nil && !withdrawn && stored.FetchedAt.After(seen) {
+			return stored, nil
+		}
 		return d.fetchOnce(ctx, id)
 	})
 	select {
@@ -215,7 +224,7 @@ func (d *Documents) refetchKeys(ctx context.Context, c *store.Client) (pending b
 	}
 	if granted {
 		go func(ctx context.Context) {
-			if _, err := d.fetch(ctx, c.ID); err != nil {
+			if _, err := d.fetch(ctx, c.ID, *c.FetchedAt); err != nil {
 				d.log.WarnContext(ctx, "refetching the keys of a client", "client_id", c.ID, "error", err)
 			}
 		}(context.WithoutCancel(ctx))
@@ -234,7 +243,8 @@ const (
 // come by the authorization endpoint. It is to be called now and then. A document
 // that cannot be fetched keeps its copy.
 func (d *Documents) RefreshKeySets(ctx context.Context) error {
-	ids, err := d.store.StaleKeySets(ctx, keySetsInRound, d.now())
+	began := d.now()
+	ids, err := d.store.StaleKeySets(ctx, keySetsInRound, began)
 	if err != nil {
 		return err
 	}
@@ -242,7 +252,7 @@ func (d *Documents) RefreshKeySets(ctx context.Context) error {
 	g.SetLimit(keySetsAtOnce)
 	for _, id := range ids {
 		g.Go(func() error {
-			if _, err := d.fetch(ctx, id); err != nil && ctx.Err() == nil {
+			if _, err := d.fetch(ctx, id, began); err != nil && ctx.Err() == nil {
 				d.log.WarnContext(ctx, "refreshing the keys of a client", "client_id", id, "error", err)
 			}
 			return nil
