@@ -153,7 +153,7 @@ func BenchmarkListIncidents(b *testing.B) {
 	server := mcp.NewServer(&mcp.Implementation{Name: "bare", Version: "1"}, nil)
 	t := s.catalog.byName["list_incidents"].Tool
 	mcp.AddTool(server, &t, func(ctx context.Context, _ *mcp.CallToolRequest, in listIncidentsInput) (*mcp.CallToolResult, any, error) {
-		out, err := s.listIncidents(ctx, claims, in)
+		out, err := s.listIncidents(ctx, &call{exchange: &exchange{claims: claims}}, in)
 		if err != nil {
 			return nil, nil, err
 		}

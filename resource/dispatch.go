@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -97,6 +98,7 @@ type exchange struct {
 	http.ResponseWriter
 	claims   *accesstoken.Claims
 	body     []byte
+	begun    time.Time
 	annotate func(...slog.Attr)
 
 	// dispatched is set once a message of the body has reached our middleware.
@@ -105,12 +107,16 @@ type exchange struct {
 	refused    int // status of a refusal whose words are still to come
 }
 
+// requestID is what the log knows the request by. Whoever stands in front of the
+// gate has set it.
+func (x *exchange) requestID() string { return x.Header().Get("X-Request-Id") }
+
 type exchangeKey struct{}
 
 // dispatch hands a request to the SDK.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, claims *accesstoken.Claims, body []byte) {
 	ctx := r.Context()
-	x := &exchange{ResponseWriter: w, claims: claims, body: body, annotate: func(attrs ...slog.Attr) { s.Annotate(ctx, attrs...) }}
+	x := &exchange{ResponseWriter: w, claims: claims, body: body, begun: s.Now(), annotate: func(attrs ...slog.Attr) { s.Annotate(ctx, attrs...) }}
 	r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	s.sdk.ServeHTTP(x, r)

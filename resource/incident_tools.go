@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
@@ -93,12 +92,12 @@ type listIncidentsOutput struct {
 	cut        bool           // there was no room for all that were asked for
 }
 
-func (s *Server) listIncidents(ctx context.Context, caller *accesstoken.Claims, in listIncidentsInput) (*listIncidentsOutput, error) {
+func (s *Server) listIncidents(ctx context.Context, c *call, in listIncidentsInput) (*listIncidentsOutput, error) {
 	query := incident.ListQuery{
 		Status: string(in.Status), Severity: string(in.Severity), From: in.From, To: in.To,
 		Limit: new(int(in.Limit)), Cursor: in.Cursor,
 	}
-	page, err := s.Incidents.List(ctx, caller.OrgID, query)
+	page, err := s.Incidents.List(ctx, c.claims.OrgID, query)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +143,8 @@ type escalationJSON struct {
 	AcknowledgedBy *actorJSON            `json:"acknowledgedBy"`
 }
 
-func (s *Server) getIncident(ctx context.Context, caller *accesstoken.Claims, in getIncidentInput) (*getIncidentOutput, error) {
-	d, err := s.Incidents.Get(ctx, caller.OrgID, int(in.SequentialID))
+func (s *Server) getIncident(ctx context.Context, c *call, in getIncidentInput) (*getIncidentOutput, error) {
+	d, err := s.Incidents.Get(ctx, c.claims.OrgID, int(in.SequentialID))
 	if err != nil {
 		return nil, err
 	}
@@ -184,13 +183,12 @@ type createIncidentOutput struct {
 	Replayed bool         `json:"replayed"`
 }
 
-func (s *Server) createIncident(ctx context.Context, caller *accesstoken.Claims, in createIncidentInput) (*createIncidentOutput, error) {
-	client, err := s.ClientName(ctx, caller.ConnectionID)
+func (s *Server) createIncident(ctx context.Context, c *call, in createIncidentInput) (*createIncidentOutput, error) {
+	actor, err := s.actor(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	created, err := s.Incidents.Create(ctx,
-		incident.Actor{UserID: caller.Subject, ClientName: client, OrgID: caller.OrgID},
+	created, err := s.Incidents.Create(ctx, actor,
 		incident.Create{
 			Title: string(in.Title), Severity: string(in.Severity), Description: string(in.Description),
 			OwnerID: in.OwnerID, OwnerScheduleID: in.OwnerScheduleID, EscalationPolicyID: in.EscalationPolicyID,

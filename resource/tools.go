@@ -8,6 +8,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"scaling.cloud/mcp/authz/accesstoken"
+	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
 
@@ -75,14 +76,36 @@ type tool struct {
 	add   func(*mcp.Server)
 }
 
+// call is one call of a tool.
+type call struct {
+	*exchange
+	tool string
+	*mcp.CallToolRequest
+}
+
+// actor returns on whose behalf a mutation is made.
+func (s *Server) actor(ctx context.Context, c *call) (incident.Actor, error) {
+	client, err := s.ClientName(ctx, c.claims.ConnectionID)
+	if err != nil {
+		return incident.Actor{}, err
+	}
+	return incident.Actor{
+		UserID: c.claims.Subject, ClientName: client, OrgID: c.claims.OrgID,
+		Call: incident.Call{
+			Tool: c.tool, ConnectionID: c.claims.ConnectionID, ClientID: c.claims.ClientID,
+			RequestID: c.requestID(), At: c.begun,
+		},
+	}, nil
+}
+
 // define makes a tool of a handler. The schemas are those of In and Out.
 // untrusted names the fields of Out that hold what strangers wrote.
 func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
-	handle func(context.Context, *accesstoken.Claims, In) (Out, error)) *tool {
+	handle func(context.Context, *call, In) (Out, error)) *tool {
 	in := schemaOf[In]()
 	t.InputSchema, t.OutputSchema = in, schemaOf[Out]()
 	handler := func(ctx context.Context, req *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
-		out, err := handle(ctx, exchangeOf(req.Extra).claims, in)
+		out, err := handle(ctx, &call{exchangeOf(req.Extra), t.Name, req}, in)
 		if err != nil {
 			return nil, nil, handlerError{err}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // RevocationChannel is where Postgres announces each revocation (NOTIFY), with
@@ -41,8 +42,10 @@ func revokeConnections(where string) string {
 	SELECT id AS connection_id, epoch FROM told`
 }
 
+// querier is a transaction, or the pool.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 func revoke(ctx context.Context, q querier, where string, now time.Time, by *string, reason RevokeReason, args ...any) ([]*Revocation, error) {

@@ -71,6 +71,9 @@ func (s *Service) Create(ctx context.Context, a Actor, in Create, idempotencyKey
 		if err != nil {
 			return nil, err
 		}
+		if err := s.recordTx(ctx, tx, a, created.Incident.SequentialID); err != nil {
+			return nil, err
+		}
 		return created.encode()
 	})
 	if err != nil {

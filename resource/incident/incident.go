@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
 	"scaling.cloud/mcp/store"
 )
 
@@ -43,6 +46,27 @@ type Actor struct {
 	UserID     string
 	ClientName string // shown as "Alice via Claude"; empty in the dashboard
 	OrgID      string
+	Call       Call
+}
+
+// Call is the call of a tool that an Actor makes, for the audit log.
+type Call struct {
+	Tool         string
+	ConnectionID uuid.UUID // uuid.Nil in the dashboard
+	ClientID     string    // empty in the dashboard
+	RequestID    string
+	At           time.Time // it began
+}
+
+// recordTx records the actor's call in the transaction of its effect. The
+// sequential id is that of the incident it was about. Calls that change nothing,
+// replays and refusals among them, are recorded by the caller of this package.
+func (s *Service) recordTx(ctx context.Context, tx pgx.Tx, a Actor, sequentialID int) error {
+	return s.store.RecordAuditTx(ctx, tx, store.AuditEvent{
+		OrgID: a.OrgID, UserID: a.UserID, ConnectionID: a.Call.ConnectionID, ClientID: a.Call.ClientID,
+		Action: a.Call.Tool, Outcome: store.OutcomeOK, At: a.Call.At, Duration: s.config.Now().Sub(a.Call.At),
+		Incident: &sequentialID, RequestID: a.Call.RequestID,
+	})
 }
 
 // URL is where a member of its organization finds an incident. It goes by id:
