@@ -25,7 +25,8 @@ import (
 // that makes a client ask for more (RFC 6750 §3.1). The decision that counts is
 // made once more on what the SDK executes, in guard. A batch that is too long,
 // or begins a session, is refused here too.
-func (s *Server) checkScopes(claims *accesstoken.Claims, body []byte) error {
+func (s *Server) checkScopes(ctx context.Context, x *exchange) error {
+	claims, body := x.claims, x.body
 	batch := isBatch(body)
 	if !batch && !s.catalog.mayForbid(claims, body) {
 		return nil
@@ -54,10 +55,15 @@ func (s *Server) checkScopes(claims *accesstoken.Claims, body []byte) error {
 			}
 		}
 	}
-	if len(forbidden) > 0 {
-		return forbid(claims, forbidden)
+	if len(forbidden) == 0 {
+		return nil
 	}
-	return nil
+	for _, t := range forbidden {
+		if err := s.Audit(ctx, x.event(t.Name, insufficientScope, nil, s.Now())); err != nil {
+			return unavailable(err)
+		}
+	}
+	return forbid(claims, forbidden)
 }
 
 func isInitialize(m jsonrpc.Message) bool {
@@ -96,10 +102,13 @@ func forbid(claims *accesstoken.Claims, forbidden []*tool) *refusal {
 // also the writer that the SDK answers to: see Write.
 type exchange struct {
 	http.ResponseWriter
-	claims   *accesstoken.Claims
-	body     []byte
-	begun    time.Time
-	annotate func(...slog.Attr)
+	claims *accesstoken.Claims
+	body   []byte
+	begun  time.Time
+	// requestID is what the log knows the request by; whoever stands in front of the
+	// gate has made it up.
+	requestID string
+	annotate  func(...slog.Attr)
 
 	// dispatched is set once a message of the body has reached our middleware.
 	// What the SDK answered before, it answered in its own words.
@@ -107,18 +116,19 @@ type exchange struct {
 	refused    int // status of a refusal whose words are still to come
 }
 
-// requestID is what the log knows the request by. Whoever stands in front of the
-// gate has set it.
-func (x *exchange) requestID() string { return x.Header().Get("X-Request-Id") }
-
 type exchangeKey struct{}
 
+func (s *Server) newExchange(ctx context.Context, w http.ResponseWriter, claims *accesstoken.Claims, body []byte) *exchange {
+	return &exchange{
+		ResponseWriter: w, claims: claims, body: body, begun: s.Now(), requestID: w.Header().Get("X-Request-Id"),
+		annotate: func(attrs ...slog.Attr) { s.Annotate(ctx, attrs...) },
+	}
+}
+
 // dispatch hands a request to the SDK.
-func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, claims *accesstoken.Claims, body []byte) {
-	ctx := r.Context()
-	x := &exchange{ResponseWriter: w, claims: claims, body: body, begun: s.Now(), annotate: func(attrs ...slog.Attr) { s.Annotate(ctx, attrs...) }}
-	r = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
-	r.Body = io.NopCloser(bytes.NewReader(body))
+func (s *Server) dispatch(x *exchange, r *http.Request) {
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	r.Body = io.NopCloser(bytes.NewReader(x.body))
 	s.sdk.ServeHTTP(x, r)
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"scaling.cloud/mcp/store"
 )
 
 // callTimeout bounds one call of a tool. What a call waits for on purpose, an
@@ -47,8 +49,12 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 
 		call, ok := req.GetParams().(*mcp.CallToolParamsRaw)
 		if !ok {
-			result, err = next(ctx, method, req)
-			return result, s.protocolError(ctx, method, err)
+			if result, err = next(ctx, method, req); err != nil {
+				var outcome string
+				err, outcome = s.protocolError(ctx, method, err)
+				s.Annotate(ctx, slog.String("outcome", outcome))
+			}
+			return result, err
 		}
 		t := s.catalog.byName[call.Name]
 		if t == nil {
@@ -56,48 +62,66 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "There is no such tool. tools/list names those that this connection may use."}
 		}
 		s.Annotate(ctx, slog.String("tool", t.Name))
-		if !x.claims.HasScope(t.scope) {
-			denied := forbid(x.claims, []*tool{t})
-			s.Annotate(ctx, slog.String("outcome", denied.code))
-			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}
-		}
-		call.Arguments = withoutBlanks(t.input, call.Arguments)
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
-		result, err = next(ctx, method, req)
-		if err != nil {
-			return nil, s.protocolError(ctx, method, err)
-		}
-		outcome := "ok"
-		if r, ok := result.(*mcp.CallToolResult); ok && r.IsError {
-			if errors.Is(ctx.Err(), context.Canceled) {
-				s.Annotate(ctx, slog.String("outcome", "cancelled"))
-				return nil, errCancelled
+		outcome := codeServerError // of a panic
+		defer func() {
+			s.Annotate(ctx, slog.String("outcome", outcome))
+			if r, ok := result.(*mcp.CallToolResult); ok && recorded(r) {
+				return
 			}
-			e := s.toolError(ctx, t, call.Arguments, r.GetError())
-			outcome, result = e.Code, e.result()
-		}
-		s.Annotate(ctx, slog.String("outcome", outcome))
-		return result, nil
+			if unrecorded := s.record(ctx, x.event(t.Name, outcome, call.Arguments, s.Now())); unrecorded != nil {
+				result, err = unrecorded.result(), nil
+			}
+		}()
+		result, outcome, err = s.execute(ctx, x, t, call, func(ctx context.Context) (mcp.Result, error) { return next(ctx, method, req) })
+		return result, err
 	}
 }
 
-// protocolError returns what the client is told of an error: the SDK's own
-// refusals as they are, and of anything else only that it happened.
-func (s *Server) protocolError(ctx context.Context, method string, err error) error {
-	if err == nil {
-		return nil
+// execute runs one call of a tool, and returns its result and what the log calls
+// that.
+func (s *Server) execute(ctx context.Context, x *exchange, t *tool, call *mcp.CallToolParamsRaw,
+	next func(context.Context) (mcp.Result, error)) (result mcp.Result, outcome string, err error) {
+	if !x.claims.HasScope(t.scope) {
+		denied := forbid(x.claims, []*tool{t})
+		return nil, denied.code, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}
 	}
+	call.Arguments = withoutBlanks(t.input, call.Arguments)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	result, err = next(ctx)
+	if err != nil {
+		cancelled := errors.Is(ctx.Err(), context.Canceled)
+		err, outcome = s.protocolError(ctx, "tools/call", err)
+		if cancelled {
+			outcome = "cancelled"
+		}
+		return nil, outcome, err
+	}
+	r, ok := result.(*mcp.CallToolResult)
+	switch {
+	case !ok:
+		return result, store.OutcomeOK, nil
+	case !r.IsError:
+		return r, outcomeOf(r), nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, "cancelled", errCancelled
+	}
+	e := s.toolError(ctx, t, call.Arguments, r.GetError())
+	return e.result(), e.Code, nil
+}
+
+// protocolError returns what the client is told of an error: the SDK's own
+// refusals as they are, and of anything else only that it happened. The log is
+// told the outcome.
+func (s *Server) protocolError(ctx context.Context, method string, err error) (told error, outcome string) {
 	if method == "notifications/initialized" {
 		// The SDK objects to one that comes twice or too early. Nothing here
 		// depends on it, and nobody is answered.
 		err = &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: "This notification was not expected."}
 	}
 	if refused, ok := errors.AsType[*jsonrpc.Error](err); ok {
-		s.Annotate(ctx, slog.String("outcome", refused.Message))
-		return refused
+		return refused, refused.Message
 	}
 	s.logFault(ctx, "MCP method failed", "rpc_method", method, "err", err)
-	s.Annotate(ctx, slog.String("outcome", "internal_error"))
-	return errInternal
+	return errInternal, "internal_error"
 }

@@ -19,7 +19,7 @@ import (
 // TestTheGuardDecidesByWhatIsExecuted: even if the gate in front of the SDK
 // read another name, the tool is not reached.
 func TestTheGuardDecidesByWhatIsExecuted(t *testing.T) {
-	s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	reached := false
 	guarded := s.guard(func(context.Context, string, mcp.Request) (mcp.Result, error) {
 		reached = true
@@ -57,7 +57,7 @@ func TestTheGuardDecidesByWhatIsExecuted(t *testing.T) {
 // older protocols its client's going away does not end it.
 func TestACallThatIsStuckEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler)})
+		s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 		guarded := s.guard(func(ctx context.Context, _ string, _ mcp.Request) (mcp.Result, error) {
 			<-ctx.Done()
 			var r mcp.CallToolResult

@@ -54,8 +54,9 @@ type fixture struct {
 	log     *lockedBuffer
 
 	mu    sync.Mutex
-	used  []uuid.UUID // connections that Usage was told of
-	notes []slog.Attr // that Annotate was given
+	used  []uuid.UUID        // connections that Usage was told of
+	notes []slog.Attr        // that Annotate was given
+	calls []store.AuditEvent // that Audit was given
 }
 
 // noted returns the last value that Annotate was given for key.
@@ -95,6 +96,12 @@ func newFixture(t testing.TB, st *store.Store, change func(*resource.Config)) *f
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.used = append(f.used, connection)
+		},
+		Audit: func(_ context.Context, e store.AuditEvent) error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.calls = append(f.calls, e)
+			return nil
 		},
 		Annotate: func(_ context.Context, attrs ...slog.Attr) {
 			f.mu.Lock()

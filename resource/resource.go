@@ -23,6 +23,7 @@ import (
 
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/store"
 )
 
 // Config is what the resource server needs. All fields without a remark are
@@ -54,6 +55,11 @@ type Config struct {
 	// called on the path of the request and must not wait.
 	Usage func(connection uuid.UUID, at time.Time)
 
+	// Audit, if set, is told of every call of a tool but those whose effect was
+	// recorded with it. Its answer is waited for: a call that cannot be recorded is
+	// answered with an error.
+	Audit func(context.Context, store.AuditEvent) error
+
 	// Annotate, if set, adds fields to the canonical log line of the request
 	// that ctx belongs to: who called, which tool, and what came of it. It is
 	// called from more than one goroutine.
@@ -84,6 +90,9 @@ type Server struct {
 func New(c Config) *Server {
 	if c.Usage == nil {
 		c.Usage = func(uuid.UUID, time.Time) {}
+	}
+	if c.Audit == nil {
+		c.Audit = func(context.Context, store.AuditEvent) error { return nil }
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(context.Context, ...slog.Attr) {}
@@ -160,10 +169,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkScopes(claims, body); err != nil {
+	x := s.newExchange(r.Context(), w, claims, body)
+	if err := s.checkScopes(r.Context(), x); err != nil {
 		return err
 	}
-	s.dispatch(w, r, claims, body)
+	s.dispatch(x, r)
 	return nil
 }
 

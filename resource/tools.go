@@ -93,7 +93,7 @@ func (s *Server) actor(ctx context.Context, c *call) (incident.Actor, error) {
 		UserID: c.claims.Subject, ClientName: client, OrgID: c.claims.OrgID,
 		Call: incident.Call{
 			Tool: c.tool, ConnectionID: c.claims.ConnectionID, ClientID: c.claims.ClientID,
-			RequestID: c.requestID(), At: c.begun,
+			RequestID: c.requestID, At: c.begun,
 		},
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 // AuditEvent is one call of a tool, as the audit log keeps it: who, through
 // which client, what, when, and how it ended. It has no bodies.
 type AuditEvent struct {
+	ID           uuid.UUID // made by whoever records it
 	OrgID        string
 	UserID       string
 	ConnectionID uuid.UUID // uuid.Nil and an empty ClientID in the dashboard
@@ -32,10 +33,12 @@ const (
 // RecordAuditTx records a call in the transaction of its effect: neither is
 // there without the other.
 func (s *Store) RecordAuditTx(ctx context.Context, tx pgx.Tx, e AuditEvent) error {
+	e.ID = uuid.Must(uuid.NewV7())
 	return wrap("recording a call", recordAudit(ctx, tx, []AuditEvent{e}))
 }
 
-// RecordAudit records calls in one statement.
+// RecordAudit records calls in one statement. Those that are recorded already,
+// by an attempt whose outcome nobody learned, are left as they are.
 func (s *Store) RecordAudit(ctx context.Context, events []AuditEvent) error {
 	return wrap("recording calls", recordAudit(ctx, s.pool, events))
 }
@@ -48,7 +51,7 @@ func recordAudit(ctx context.Context, q querier, events []AuditEvent) error {
 	orgs, users, clients, actions, outcomes, requests := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	durations, incidents := make([]int64, n), make([]*int, n)
 	for i, e := range events {
-		ids[i], connections[i], times[i] = uuid.Must(uuid.NewV7()), e.ConnectionID, e.At
+		ids[i], connections[i], times[i] = e.ID, e.ConnectionID, e.At
 		orgs[i], users[i], clients[i], actions[i], outcomes[i], requests[i] = e.OrgID, e.UserID, e.ClientID, e.Action, e.Outcome, e.RequestID
 		durations[i], incidents[i] = e.Duration.Microseconds(), e.Incident
 	}
@@ -58,7 +61,8 @@ func recordAudit(ctx context.Context, q querier, events []AuditEvent) error {
 		       e.action, e.outcome, e.duration_us, e.incident, NULLIF(e.request_id, '')
 		FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::text[])
 		  AS e (org_id, id, at, user_id, connection_id, client_id, action, outcome, duration_us, incident, request_id)
-		LEFT JOIN connections c ON c.id = e.connection_id`,
+		LEFT JOIN connections c ON c.id = e.connection_id
+		ON CONFLICT DO NOTHING`,
 		orgs, ids, times, users, connections, clients, actions, outcomes, durations, incidents, requests)
 	return err
 }

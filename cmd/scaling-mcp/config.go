@@ -48,6 +48,8 @@ type settings struct {
 	TrustedProxies []string `env:"SCALING_TRUSTED_PROXIES" placeholder:"CIDR" help:"Networks of the proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For is believed; rate limits count by the client's address (by default none: the address of the connection)."`
 	AllowedOrigins []string `env:"SCALING_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Browser origins that may call /mcp besides our own (dev: any on this computer too)."`
 
+	AuditMonths int `env:"SCALING_AUDIT_MONTHS" default:"13" placeholder:"N" help:"How many whole months the audit log is kept (default ${default})."`
+
 	// development is set by dev alone: browsers on this computer may call /mcp.
 	development bool
 	// limitFactor, too: how many times wider rate limits are. 0 is once.
@@ -70,6 +72,9 @@ func (s *settings) checkCommon() error {
 	}
 	if s.ConnectionMaxAge < s.AccessTokenTTL {
 		problems = append(problems, errors.New("SCALING_CONNECTION_MAX_AGE must not be shorter than SCALING_ACCESS_TOKEN_TTL"))
+	}
+	if s.AuditMonths < 1 {
+		problems = append(problems, errors.New("SCALING_AUDIT_MONTHS must be 1 or more"))
 	}
 	if _, err := clerk.ParseWebhookSecret(string(s.ClerkWebhookSecret)); s.ClerkWebhookSecret != "" && err != nil {
 		problems = append(problems, fmt.Errorf("SCALING_CLERK_WEBHOOK_SECRET is %w; Clerk's dashboard shows it beside the endpoint", err))

@@ -16,7 +16,7 @@ func production() settings {
 		ClerkIssuer: "https://clerk.example.com", ClerkClientID: "id", ClerkClientSecret: "cs", ClerkSecretKey: "sk_live_x",
 		ClerkWebhookSecret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 		ClerkAPIURL:        "https://api.clerk.com",
-		AccessTokenTTL:     time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour,
+		AccessTokenTTL:     time.Hour, RefreshIdleTTL: 720 * time.Hour, ConnectionMaxAge: 4320 * time.Hour, AuditMonths: 13,
 	}
 }
 
@@ -59,6 +59,7 @@ func TestServeRefusesWhatIsMissingOrUnsafeAndSaysWhich(t *testing.T) {
 		"no lifetime":               {func(s *settings) { s.AccessTokenTTL = 0 }, "SCALING_ACCESS_TOKEN_TTL"},
 		"a lifetime of a week":      {func(s *settings) { s.AccessTokenTTL = 168 * time.Hour }, "SCALING_ACCESS_TOKEN_TTL"},
 		"refresh before expiry":     {func(s *settings) { s.RefreshIdleTTL = time.Minute }, "SCALING_REFRESH_IDLE_TTL"},
+		"an audit log of no month":  {func(s *settings) { s.AuditMonths = 0 }, "SCALING_AUDIT_MONTHS"},
 		"a connection of a minute":  {func(s *settings) { s.ConnectionMaxAge = time.Minute }, "SCALING_CONNECTION_MAX_AGE"},
 	} {
 		s := production()

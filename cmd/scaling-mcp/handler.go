@@ -30,6 +30,7 @@ type parts struct {
 	liveness  *volatile.Liveness
 	limits    *authz.Limits
 	usage     *store.Usage
+	audit     *store.AuditLog
 	webhooks  clerk.WebhookSecret
 	ready     *atomic.Bool
 	metrics   *metrics
@@ -78,6 +79,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log}),
 		ClientName:           p.store.ConnectionClientName,
 		Usage:                p.usage.Touch,
+		Audit:                p.audit.Record,
 		Annotate:             annotate,
 		Log:                  p.log,
 		Now:                  time.Now,

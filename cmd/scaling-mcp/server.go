@@ -130,6 +130,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	}
 	liveness := volatile.NewLiveness(redis, st, c.AccessTokenTTL, log, time.Now)
 	usage := store.NewUsage(st, log)
+	audit := store.NewAuditLog(st, log)
 	documents := authz.NewDocuments(st, nil, log, time.Now)
 	counted := newMetrics()
 	var admin net.Listener // nil: none
@@ -140,7 +141,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		log.Info("listening for the operator", "address", admin.Addr().String())
 	}
 	var ready atomic.Bool
-	handler := newHandler(c, parts{store: st, keys: keys, documents: documents, liveness: liveness, limits: limits, usage: usage, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
+	handler := newHandler(c, parts{store: st, keys: keys, documents: documents, liveness: liveness, limits: limits, usage: usage, audit: audit, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -150,6 +151,9 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
+	// The audit log ends after the last request, not with the others.
+	served, allServed := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error { return audit.Run(served) })
 	g.Go(func() error {
 		return liveness.Run(ctx, func() {
 			ready.Store(true)
@@ -161,7 +165,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		g.Go(func() error { return serveAdmin(ctx, admin, counted) })
 	}
 	g.Go(func() error { return keys.Run(ctx, authz.KeysEvery, log) })
-	g.Go(func() error { return sweep(ctx, st, documents, c.AccessTokenTTL, log) })
+	g.Go(func() error { return sweep(ctx, st, documents, c, log) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -169,6 +173,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		return nil
 	})
 	g.Go(func() error {
+		defer allServed()
 		<-ctx.Done()
 		ready.Store(false)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
@@ -213,17 +218,19 @@ func listen(address string) (net.Listener, error) {
 // sweepBound is how long one sweep may take.
 const sweepBound = 5 * time.Minute
 
-// sweep deletes what has expired and renews clients' keys, every ten minutes.
-// Every replica does; they find little left of one another's work.
-func sweep(ctx context.Context, st *store.Store, documents *authz.Documents, accessTokenTTL time.Duration, log *slog.Logger) error {
+// sweep deletes what has expired, makes room in the audit log, and renews clients'
+// keys, every ten minutes. Every replica does; they find little left of one
+// another's work.
+func sweep(ctx context.Context, st *store.Store, documents *authz.Documents, c *settings, log *slog.Logger) error {
 	ticker := time.NewTicker(10 * time.Minute)
 	defer ticker.Stop()
 	for {
 		now := time.Now()
 		bounded, cancel := context.WithTimeout(ctx, sweepBound)
 		_, err := st.DeleteExpiredIdempotencyKeys(bounded, now)
-		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(accessTokenTTL))),
+		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(c.AccessTokenTTL))),
 			st.DeleteSigningKeysRetired(bounded, now.Add(-authz.RetiredKeyKept)),
+			st.PrepareAuditLog(bounded, c.AuditMonths, now),
 			documents.RefreshKeySets(bounded))
 		cancel()
 		if err != nil && ctx.Err() == nil {
