@@ -33,11 +33,11 @@ var arrows = map[string][]string{
 		"web", "web/ui",
 		"authz", "authz/accesstoken", "authz/clerk/clerkdev",
 		"resource", "resource/oncall",
-		"store", "store/volatile", "store/pgdev", "migrations", "loopback", "visible",
+		"store", "store/volatile", "store/pgdev", "migrations", "queue", "mail", "loopback", "visible",
 	},
 	"web":            {"web/ui", "store", "store/volatile", "visible"},
 	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile", "visible"},
-	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "visible", "loopback"},
+	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "queue", "mail", "visible", "loopback"},
 	"store":          {},
 	"store/volatile": {"store"},
 	"migrations":     {},
@@ -48,15 +48,18 @@ var arrows = map[string][]string{
 	"authz/clerk/clerkdev": {"store"},
 	"resource/oncall":      {"store"},
 	"store/pgdev":          {"store"},
+	"queue":                {},
+	"mail":                 {"loopback", "visible"},
 	"visible":              {},
 	"loopback":             {},
 
 	"store/storetest": {"store", "store/pgdev", "migrations"},
+	"mail/mailtest":   {},
 }
 
 // standIns are what tests may import besides. No product code may, but for cmd,
 // which has the dev command.
-var standIns = []string{"authz/clerk/clerkdev", "store/pgdev", "store/storetest"}
+var standIns = []string{"authz/clerk/clerkdev", "store/pgdev", "store/storetest", "mail/mailtest"}
 
 // confined are libraries whose types must go no further than one file.
 var confined = map[string]string{"github.com/ory/fosite": "authz/fosite.go"}
@@ -104,6 +107,10 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"resource/bearer.go", module + "/authz", false},
 		{"resource/paging/paging.go", module + "/resource/oncall", true},
 		{"resource/oncall/layer.go", module + "/resource/paging", false},
+		{"resource/paging/page.go", module + "/mail", true},
+		{"resource/paging/page.go", module + "/mail/mailtest", false},
+		{"mail/mail.go", module + "/store", false},
+		{"queue/queue.go", module + "/store", false},
 		{"resource/oncall/layer.go", module + "/store", true},
 		{"web/ui/button.go", module + "/store/volatile", false},
 		{"web/ui/button.go", module + "/web", false},
