@@ -18,8 +18,11 @@ import (
 	"github.com/google/uuid"
 
 	"scaling.cloud/mcp/authz/accesstoken"
+	"scaling.cloud/mcp/mail"
+	"scaling.cloud/mcp/queue"
 	"scaling.cloud/mcp/resource"
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 )
 
@@ -110,7 +113,8 @@ func newFixture(t testing.TB, st *store.Store, change func(*resource.Config)) *f
 		},
 	}
 	if st != nil {
-		config.Incidents = incident.New(st, incident.Config{Now: config.Now, Log: log, PublicURL: publicURL})
+		pages := paging.New(paging.Config{Store: st, Queue: queue.New(st.Pool(), log), Mail: mail.Log{Logger: log}, PublicURL: publicURL, Log: log, Now: config.Now})
+		config.Incidents = incident.New(st, incident.Config{Now: config.Now, Log: log, PublicURL: publicURL, Paging: pages})
 	}
 	if change != nil {
 		change(&config)

@@ -53,12 +53,6 @@ func (s *Store) addEventsTx(ctx context.Context, tx pgx.Tx, orgID string, incide
 	return wrap("recording history", tx.SendBatch(ctx, batch).Close())
 }
 
-// AdvanceEscalationTx records that escalation went on to the layer at the given
-// position, which PageLayerTx then pages.
-func (s *Store) AdvanceEscalationTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, layer int, at time.Time) error {
-	return s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{Type: EventEscalationAdvanced, At: at, Layer: &layer})
-}
-
 // ChangeStatusTx moves an incident from one status to another. It returns
 // ErrConflict if the incident is not in from, so that of two calls at once one
 // succeeds. Which steps are allowed is the caller's rule.

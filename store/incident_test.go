@@ -64,8 +64,14 @@ func TestHistoryAndEscalationAreToldInOrder(t *testing.T) {
 	minute := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
 	via, note := "Claude", "Rolled back."
 	commit(t, s, func(ctx context.Context, tx pgx.Tx) ([]string, error) {
-		return s.PageLayerTx(ctx, tx, "acme", i.ID, 1, []string{"bea", "ann"}, minute(0))
+		p := store.LayerPage{OrgID: "acme", IncidentID: i.ID, Layer: 1, PersonIDs: []string{"bea", "ann"}, NextPageAt: minute(10)}
+		return s.PageLayerTx(ctx, tx, p, minute(0))
 	})
+	for _, id := range []string{"bea", "ann"} {
+		commit(t, s, func(ctx context.Context, tx pgx.Tx) (bool, error) {
+			return s.EndPageTx(ctx, tx, store.Page{OrgID: "acme", IncidentID: i.ID, Layer: 1, PersonID: id}, store.PageSent, minute(0))
+		})
+	}
 	commit(t, s, func(ctx context.Context, tx pgx.Tx) (any, error) {
 		if err := s.AcknowledgeIncidentTx(ctx, tx, "acme", i.ID, store.Change{UserID: "bea", Via: &via, At: minute(1)}); err != nil {
 			return nil, err
@@ -195,7 +201,7 @@ func TestAPersonIsPagedOncePerLayer(t *testing.T) {
 	i := createIncident(t, s, store.NewIncident{OrgID: "acme"}, "ann", noon)
 	page := func(layer int, people ...string) []string {
 		return commit(t, s, func(ctx context.Context, tx pgx.Tx) ([]string, error) {
-			return s.PageLayerTx(ctx, tx, "acme", i.ID, layer, people, noon)
+			return s.PageLayerTx(ctx, tx, store.LayerPage{OrgID: "acme", IncidentID: i.ID, Layer: layer, PersonIDs: people, NextPageAt: noon.Add(time.Minute)}, noon)
 		})
 	}
 	for n, row := range []struct {
@@ -213,9 +219,6 @@ func TestAPersonIsPagedOncePerLayer(t *testing.T) {
 		}
 	}
 	commit(t, s, func(ctx context.Context, tx pgx.Tx) (any, error) {
-		if err := s.AdvanceEscalationTx(ctx, tx, "acme", i.ID, 3, noon); err != nil {
-			return nil, err
-		}
 		return nil, s.ExhaustEscalationTx(ctx, tx, "acme", i.ID, noon)
 	})
 	got, err := s.Incident(t.Context(), "acme", 1)

@@ -11,6 +11,7 @@ import (
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/loopback"
+	"scaling.cloud/mcp/mail"
 )
 
 // secret is a setting that never prints itself.
@@ -45,6 +46,9 @@ type settings struct {
 	RefreshIdleTTL   time.Duration `env:"SCALING_REFRESH_IDLE_TTL" name:"refresh-idle-ttl" default:"720h" help:"How long a refresh token may lie unused (default ${default})."`
 	ConnectionMaxAge time.Duration `env:"SCALING_CONNECTION_MAX_AGE" default:"4320h" help:"How long a connection may last (default ${default})."`
 
+	SMTPURL  secret `env:"SCALING_SMTP_URL" name:"smtp-url" placeholder:"URL" help:"Mail server for pages: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without one, pages are only logged (dev: an outbox to look at)."`
+	MailFrom string `env:"SCALING_MAIL_FROM" placeholder:"ADDRESS" help:"Whom mail is from, such as \"Scaling <pages@scaling.cloud>\"; needed with SCALING_SMTP_URL."`
+
 	TrustedProxies []string `env:"SCALING_TRUSTED_PROXIES" placeholder:"CIDR" help:"Networks of the proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For is believed; rate limits count by the client's address (by default none: the address of the connection)."`
 	AllowedOrigins []string `env:"SCALING_ALLOWED_ORIGINS" placeholder:"ORIGIN" help:"Browser origins that may call /mcp besides our own (dev: any on this computer too)."`
 
@@ -52,6 +56,8 @@ type settings struct {
 
 	// development is set by dev alone: browsers on this computer may call /mcp.
 	development bool
+	// outbox, too, where there is no mail server: what takes its place.
+	outbox *mail.Outbox
 	// limitFactor, too: how many times wider rate limits are. 0 is once.
 	limitFactor int
 
@@ -79,6 +85,7 @@ func (s *settings) checkCommon() error {
 	if _, err := clerk.ParseWebhookSecret(string(s.ClerkWebhookSecret)); s.ClerkWebhookSecret != "" && err != nil {
 		problems = append(problems, fmt.Errorf("SCALING_CLERK_WEBHOOK_SECRET is %w; Clerk's dashboard shows it beside the endpoint", err))
 	}
+	problems = append(problems, s.checkMail())
 	if _, err := parseProxies(s.TrustedProxies); err != nil {
 		problems = append(problems, fmt.Errorf("SCALING_TRUSTED_PROXIES: %w", err))
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
-	"scaling.cloud/mcp/resource/oncall"
+	"scaling.cloud/mcp/mail"
+	"scaling.cloud/mcp/queue"
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 )
 
@@ -92,6 +96,9 @@ func seedDemo(ctx context.Context, s *store.Store, now time.Time) error {
 		return err
 	}
 	now = now.Truncate(time.Second)
+	// It sets a timer and works none: the server does.
+	log := slog.New(slog.DiscardHandler)
+	pages := paging.New(paging.Config{Store: s, Queue: queue.New(s.Pool(), log), Mail: mail.Log{Logger: log}, Log: log, Now: time.Now})
 	if err := seedPeople(ctx, s, now); err != nil {
 		return err
 	}
@@ -100,7 +107,7 @@ func seedDemo(ctx context.Context, s *store.Store, now time.Time) error {
 	err = pgx.BeginFunc(ctx, s.Pool(), func(tx pgx.Tx) error {
 		for _, o := range []demoOrganization{demoAcme(), demoGlobex()} {
 			d := demoSeed{
-				store: s, tx: tx, orgID: o.id, founded: store.Change{UserID: o.founder, At: now.AddDate(0, 0, -190)},
+				store: s, paging: pages, tx: tx, orgID: o.id, founded: store.Change{UserID: o.founder, At: now.AddDate(0, 0, -190)},
 				now: now, ids: map[string]uuid.UUID{},
 			}
 			if err := d.seed(ctx, o); err != nil {
@@ -143,6 +150,7 @@ func seedPeople(ctx context.Context, s *store.Store, now time.Time) error {
 // demoSeed is the work on one organization.
 type demoSeed struct {
 	store   *store.Store
+	paging  *paging.Service
 	tx      pgx.Tx
 	orgID   string
 	founded store.Change
@@ -217,12 +225,15 @@ func (d demoSeed) incident(ctx context.Context, demo demoIncident) error {
 		n.ComponentIDs = append(n.ComponentIDs, d.ids["component "+name])
 	}
 	var onCall []string
+	var due time.Time // of the next layer
 	if demo.policy != "" {
 		n.EscalationPolicyID = new(d.ids["policy "+demo.policy])
+		var timeout time.Duration
 		var err error
-		if onCall, err = d.firstLayer(ctx, *n.EscalationPolicyID, began); err != nil {
+		if onCall, timeout, err = d.firstLayer(ctx, *n.EscalationPolicyID, began); err != nil {
 			return err
 		}
+		due = began.Add(timeout)
 		n.OwnerID = &onCall[0]
 	}
 	if demo.owner != "" {
@@ -233,7 +244,7 @@ func (d demoSeed) incident(ctx context.Context, demo demoIncident) error {
 		return err
 	}
 	if len(onCall) > 0 {
-		if _, err := d.store.PageLayerTx(ctx, d.tx, d.orgID, i.ID, 1, onCall, began); err != nil {
+		if err := d.page(ctx, i.ID, onCall, due, began); err != nil {
 			return err
 		}
 	}
@@ -245,6 +256,24 @@ func (d demoSeed) incident(ctx context.Context, demo demoIncident) error {
 		}
 		c := demoChange(by, step.via, began.Add(step.after))
 		if err := d.step(ctx, i.ID, &status, step, c); err != nil {
+			return err
+		}
+	}
+	if due.After(d.now) && !slices.ContainsFunc(demo.then, func(s demoStep) bool { return s.by == "" }) {
+		return d.paging.SetTimerTx(ctx, d.tx, d.orgID, i.ID, 1, due)
+	}
+	return nil
+}
+
+// page has the first layer paged, and the mails sent at once.
+func (d demoSeed) page(ctx context.Context, id uuid.UUID, people []string, due, at time.Time) error {
+	l := store.LayerPage{OrgID: d.orgID, IncidentID: id, Layer: 1, PersonIDs: people, NextPageAt: due}
+	if _, err := d.store.PageLayerTx(ctx, d.tx, l, at); err != nil {
+		return err
+	}
+	for _, person := range people {
+		p := store.Page{OrgID: d.orgID, IncidentID: id, Layer: 1, PersonID: person}
+		if _, err := d.store.EndPageTx(ctx, d.tx, p, store.PageSent, at); err != nil {
 			return err
 		}
 	}
@@ -276,31 +305,22 @@ func (d demoSeed) step(ctx context.Context, id uuid.UUID, status *store.Incident
 	return err
 }
 
-// firstLayer returns whom the first layer of a policy reached at an instant;
-// the demo's first layers are schedules, all with somebody on call.
-func (d demoSeed) firstLayer(ctx context.Context, policyID uuid.UUID, at time.Time) ([]string, error) {
+// firstLayer returns whom the first layer of a policy reached at an instant, and
+// how long it waits for them; the demo's first layers are schedules, all with
+// somebody on call.
+func (d demoSeed) firstLayer(ctx context.Context, policyID uuid.UUID, at time.Time) (ids []string, timeout time.Duration, err error) {
 	policy, err := d.store.EscalationPolicyTx(ctx, d.tx, d.orgID, policyID)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	schedule, err := d.store.ScheduleTx(ctx, d.tx, d.orgID, *policy.Layers[0].ScheduleID, at)
+	layer, err := d.paging.FirstTx(ctx, d.tx, d.orgID, policy, at)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	shifts := oncall.OnCall(schedule, at)
-	ids := make([]string, len(shifts))
-	for n, shift := range shifts {
-		ids[n] = shift.PersonID
-	}
-	people, err := d.store.MembersByIDTx(ctx, d.tx, d.orgID, ids)
-	if err != nil {
-		return nil, err
-	}
-	ids = ids[:0]
-	for _, p := range people {
+	for _, p := range layer.People {
 		ids = append(ids, p.ID)
 	}
-	return ids, nil
+	return ids, layer.AckTimeout, nil
 }
 
 // demoChange is who did something, in which client, and when.

@@ -40,8 +40,10 @@ func demoAcme() demoOrganization {
 			},
 		},
 		policies: []demoPolicy{
+			// Half an hour, so that dev pages the open incident's next layer a few
+			// minutes after its first start.
 			{name: "Platform", description: "Whoever has the pager, then everybody", layers: []demoEscalation{
-				{schedule: "Platform on-call", minutes: 10},
+				{schedule: "Platform on-call", minutes: 30},
 				{people: []string{alice, bob}, minutes: 15},
 			}},
 			{name: "Payments", description: "Payments first, platform if they do not answer", layers: []demoEscalation{

@@ -21,6 +21,7 @@ import (
 
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
+	"scaling.cloud/mcp/mail"
 	"scaling.cloud/mcp/migrations"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/pgdev"
@@ -100,6 +101,9 @@ func (c *devCommand) Run(ctx context.Context, con console) (err error) {
 func (c *devCommand) settle() error {
 	c.development = true
 	c.limitFactor = 100 // one computer is many clients
+	if c.SMTPURL == "" {
+		c.outbox = mail.NewOutbox(time.Now)
+	}
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
 	}
@@ -262,6 +266,9 @@ func (c *devCommand) announce(w io.Writer, clerkPage string) {
   MCP URL      %[1]s/mcp
   Dashboard    %[1]s/settings/connections
 `, c.PublicURL)
+	if c.outbox != nil {
+		fmt.Fprintf(w, "  Outbox       %s/dev/outbox\n", c.PublicURL)
+	}
 	if clerkPage != "" {
 		fmt.Fprintf(w, `  Clerk        %s
 

@@ -16,6 +16,7 @@ import (
 	"scaling.cloud/mcp/authz/signin"
 	"scaling.cloud/mcp/resource"
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/volatile"
 	"scaling.cloud/mcp/web"
@@ -31,6 +32,7 @@ type parts struct {
 	limits    *authz.Limits
 	usage     *store.Usage
 	audit     *store.AuditLog
+	paging    *paging.Service
 	webhooks  clerk.WebhookSecret
 	ready     *atomic.Bool
 	metrics   *metrics
@@ -76,7 +78,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Version:              version(),
 		Tokens:               accesstoken.NewVerifier(c.PublicURL, []string{c.PublicURL, c.PublicURL + "/mcp"}, p.keys),
 		Liveness:             p.liveness,
-		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log}),
+		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log, Paging: p.paging}),
 		ClientName:           p.store.ConnectionClientName,
 		Usage:                p.usage.Touch,
 		Audit:                p.audit.Record,
@@ -111,6 +113,9 @@ func newHandler(c *settings, p parts) http.Handler {
 		}
 		_, _ = io.WriteString(w, "ready\n")
 	})
+	if c.outbox != nil {
+		mux.Handle("GET /dev/outbox", showOutbox(c.outbox))
+	}
 	mux.HandleFunc("/", unrouted(mux))
 	var handler http.Handler = bounded(p.metrics.measured(mux))
 	if c.development {

@@ -63,6 +63,7 @@ func TestEveryRouteByMethod(t *testing.T) {
 		"/settings/connect":        {303, 303, 404, 404, 404},
 		"/healthz":                 {200, 200, 405, 405, 405},
 		"/readyz":                  {200, 200, 405, 405, 405},
+		"/dev/outbox":              {200, 200, 405, 405, 405},
 		"/oauth/introspect":        {405, 405, 400, 405, 405},
 		"/.well-known/nothing":     {404, 404, 404, 404, 404},
 		"/%2e%2e/%2e%2e/etc/hosts": {404, 404, 404, 404, 404},

@@ -19,6 +19,8 @@ import (
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/migrations"
+	"scaling.cloud/mcp/queue"
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/volatile"
 )
@@ -132,6 +134,12 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	usage := store.NewUsage(st, log)
 	audit := store.NewAuditLog(st, log)
 	documents := authz.NewDocuments(st, nil, log, time.Now)
+	sender, err := c.sender(log)
+	if err != nil {
+		return fmt.Errorf("SCALING_SMTP_URL is %w", err)
+	}
+	jobs := queue.New(pool, log)
+	pages := paging.New(paging.Config{Store: st, Queue: jobs, Mail: sender, PublicURL: c.PublicURL, Log: log, Now: time.Now})
 	counted := newMetrics()
 	var admin net.Listener // nil: none
 	if c.AdminListen != "" {
@@ -141,7 +149,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		log.Info("listening for the operator", "address", admin.Addr().String())
 	}
 	var ready atomic.Bool
-	handler := newHandler(c, parts{store: st, keys: keys, documents: documents, liveness: liveness, limits: limits, usage: usage, audit: audit, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
+	handler := newHandler(c, parts{store: st, keys: keys, documents: documents, liveness: liveness, limits: limits, usage: usage, audit: audit, paging: pages, webhooks: webhooks, ready: &ready, metrics: counted, log: log})
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -161,6 +169,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 		})
 	})
 	g.Go(func() error { return usage.Run(ctx) })
+	g.Go(func() error { return jobs.Run(ctx) })
 	if admin != nil {
 		g.Go(func() error { return serveAdmin(ctx, admin, counted) })
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 )
 
@@ -51,9 +52,8 @@ type Created struct {
 // is on call, the incident has no owner, and is created all the same.
 //
 // With an idempotency key it does so once (design §11): the same key and
-// arguments get the same answer for 24 hours. A page is recorded in the
-// transaction and delivered after it; until e-mail is configured, delivery is a
-// line in the log.
+// arguments get the same answer for 24 hours. Pages are queued in the transaction
+// and sent after it: who was paged is known before anybody was reached.
 func (s *Service) Create(ctx context.Context, a Actor, in Create, idempotencyKey string) (*Created, error) {
 	if err := in.check(idempotencyKey); err != nil {
 		return nil, err
@@ -86,11 +86,6 @@ func (s *Service) Create(ctx context.Context, a Actor, in Create, idempotencyKey
 		return nil, err
 	}
 	created.Replayed = replayed
-	if !replayed {
-		for _, p := range created.Paged {
-			s.config.Log.InfoContext(ctx, "page", "org", a.OrgID, "incident", created.Incident.SequentialID, "person", p.ID)
-		}
-	}
 	return created, nil
 }
 
@@ -168,9 +163,11 @@ func (s *Service) createTx(ctx context.Context, tx pgx.Tx, a Actor, in Create, c
 	if err := s.checkComponentsTx(ctx, tx, a.OrgID, in.ComponentIDs, components); err != nil {
 		return nil, err
 	}
-	first, err := s.firstPageTx(ctx, tx, a.OrgID, policy, at)
-	if err != nil {
-		return nil, err
+	var first *paging.Layer
+	if policy != nil {
+		if first, err = s.config.Paging.FirstTx(ctx, tx, a.OrgID, policy, at); err != nil {
+			return nil, err
+		}
 	}
 
 	// From here on other incidents of the organization wait.
@@ -195,6 +192,8 @@ func (s *Service) createTx(ctx context.Context, tx pgx.Tx, a Actor, in Create, c
 	if policy == nil {
 		return created, nil
 	}
-	created.Paged = first.people
-	return created, s.recordFirstPageTx(ctx, tx, i, first)
+	if first != nil {
+		created.Paged = first.People
+	}
+	return created, s.config.Paging.PageTx(ctx, tx, i.OrgID, i.ID, first, i.CreatedAt)
 }

@@ -12,7 +12,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"scaling.cloud/mcp/mail"
+	"scaling.cloud/mcp/queue"
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/storetest"
 )
@@ -42,9 +45,9 @@ func newWorld(t testing.TB, log *slog.Logger) *world {
 		}
 	}
 	w := &world{TB: t, store: s, now: noon}
-	w.Service = incident.New(s, incident.Config{
-		Now: func() time.Time { return w.now }, Log: log, PublicURL: "https://mcp.example/",
-	})
+	now := func() time.Time { return w.now }
+	pages := paging.New(paging.Config{Store: s, Queue: queue.New(s.Pool(), log), Mail: mail.Log{Logger: log}, PublicURL: "https://mcp.example", Log: log, Now: now})
+	w.Service = incident.New(s, incident.Config{Now: now, Log: log, PublicURL: "https://mcp.example/", Paging: pages})
 	return w
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
 )
 
@@ -24,6 +25,7 @@ type Config struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	PublicURL string // origin of incident URLs, without a trailing slash
+	Paging    *paging.Service
 }
 
 // Service applies the rules. It is safe for concurrent use. A process needs
