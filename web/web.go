@@ -1,7 +1,8 @@
 // Package web is the dashboard: the landing page; Settings, where a person sees
 // every client that is connected in their name and ends it, and where an
 // administrator does so for everybody in the organization; and the page of an
-// incident, where the links in tool results lead.
+// incident, where the links in tool results lead. It is also the status page of
+// an organization, which is for anybody.
 //
 // It does not know who the person is, which organizations Clerk says they are
 // in, or how replicas hear of a revocation: Sessions, Memberships and
@@ -61,14 +62,15 @@ type Server struct {
 	revocations Revocations
 	log         *slog.Logger
 	now         func() time.Time
+	statusPages *statusPages
 }
 
 // New returns a Server.
 func New(c Config) *Server {
-	return &Server{c.PublicURL, c.Store, c.Sessions, c.Memberships, c.Revocations, c.Log, c.Now}
+	return &Server{c.PublicURL, c.Store, c.Sessions, c.Memberships, c.Revocations, c.Log, c.Now, newStatusPages()}
 }
 
-// Mount adds everything below /settings, /incidents and /assets to mux. The landing page
+// Mount adds everything below /settings, /incidents, /status and /assets to mux. The landing page
 // shares its path with the MCP endpoint, which hands over to Landing.
 func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /settings/connections", s.signedIn(s.connections))
@@ -76,6 +78,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("POST /settings/connections/{id}/revoke", s.form(s.signedIn(s.revoke)))
 	mux.Handle("GET /settings/connect", s.signedIn(s.connect))
 	mux.Handle("GET /incidents/{id}", s.signedIn(s.incident))
+	mux.HandleFunc("GET /status/{slug}", s.status)
 	for _, path := range []string{"GET /settings", "GET /settings/{$}"} {
 		mux.Handle(path, http.RedirectHandler("/settings/connections", http.StatusSeeOther))
 	}
