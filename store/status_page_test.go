@@ -163,8 +163,8 @@ func TestThereIsNoStatusPageUnlessItIsPublished(t *testing.T) {
 	}
 }
 
-// fill gives acme a page with two components and many public incidents, with
-// many updates each.
+// fill gives acme a page with two components and many public incidents, each
+// with an internal update and many public ones.
 func fill(t testing.TB, s *store.Store, open, resolved, updates, bytes int) {
 	t.Helper()
 	incidentOrg(t, s, "acme", "ann")
@@ -180,9 +180,9 @@ func fill(t testing.TB, s *store.Store, open, resolved, updates, bytes int) {
 		{`INSERT INTO incident_components (org_id, incident_id, component_id)
 		SELECT i.org_id, i.id, c.id FROM incidents i JOIN components c USING (org_id)`, nil},
 		{`INSERT INTO incident_updates (org_id, incident_id, id, body, visibility, posted_by, posted_at)
-		SELECT org_id, i.id, gen_random_uuid(), n || repeat('x', $2::int), CASE WHEN n % 2 = 0 THEN 'public' ELSE 'internal' END, 'ann',
+		SELECT org_id, i.id, gen_random_uuid(), n || repeat('x', $2::int), CASE n WHEN 0 THEN 'internal' ELSE 'public' END, 'ann',
 		       created_at + n * interval '1 second'
-		FROM incidents i, generate_series(1, 2 * $1::int) n`, []any{updates, bytes}},
+		FROM incidents i, generate_series(0, $1::int) n`, []any{updates, bytes}},
 		{`INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, status)
 		SELECT org_id, id, gen_random_uuid(), 'incident_created', created_at, 'ann', 'investigating' FROM incidents`, nil},
 		{`INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, update_id)
@@ -241,7 +241,7 @@ func TestStatusPageSaysWhatItLeavesOut(t *testing.T) {
 		if first, last := p.Open[0].Title, p.Resolved[99].Title; first != "Incident 1" || last != "Incident 121" {
 			t.Errorf("got %s to %s, want the newest", first, last)
 		}
-		if newest := p.Open[0].Timeline[0]; newest.Body == nil || !strings.HasPrefix(*newest.Body, "102x") {
+		if newest := p.Open[0].Timeline[0]; newest.Body == nil || !strings.HasPrefix(*newest.Body, "51x") {
 			t.Errorf("newest update: got %+v, want the last", newest)
 		}
 	})
@@ -289,7 +289,7 @@ func TestStatusPageReadsIndexesInFewStatements(t *testing.T) {
 		INSERT INTO incidents (org_id, id, sequential_id, title, description, severity, status, created_by, created_at, updated_at, resolved_at, public_at)
 		SELECT org, gen_random_uuid(), 1000 + n, 'Incident', '', 'low', CASE WHEN n % 2 = 0 THEN 'monitoring' ELSE 'resolved' END, person, at, at,
 		       CASE WHEN n % 2 = 1 THEN at END, CASE WHEN n % 2 = 1 THEN at END
-		FROM generate_series(1, 10000) n, (VALUES ('acme', 'ann'), ('globex', 'gus')) o (org, person),
+		FROM generate_series(1, 4000) n, (VALUES ('acme', 'ann'), ('globex', 'gus')) o (org, person),
 		     LATERAL (SELECT '2024-01-01Z'::timestamptz + n * interval '1 minute' AS at) x`); err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +366,7 @@ func TestStatusPageIsOfOneInstant(t *testing.T) {
 			}
 		}
 	})
-	for seen := 0; seen < 50; {
+	for seen := 0; seen < 15; {
 		p, err := s.StatusPage(t.Context(), "acme", noon)
 		if err != nil {
 			t.Fatal(err)

@@ -25,9 +25,17 @@ type demoOrganization struct {
 	id         string
 	founder    string // made the components, schedules and policies
 	components []store.Component
+	statusPage demoStatusPage
 	schedules  []demoSchedule
 	policies   []demoPolicy
 	incidents  []demoIncident // oldest first
+}
+
+// demoStatusPage is a published status page.
+type demoStatusPage struct {
+	slug, name string
+	components []string
+	overrides  map[string]store.ComponentStatus
 }
 
 // demoSchedule is a schedule whose rotations began on a Monday at 09:00, half a
@@ -77,7 +85,8 @@ type demoIncident struct {
 }
 
 // demoStep is one thing that happened: an acknowledgment by whoever was paged,
-// where by is empty; else an update, a step of the lifecycle, or both.
+// where by is empty; else an update, a step of the lifecycle, or both. The first
+// public update makes the incident public.
 type demoStep struct {
 	after   time.Duration // since the incident began
 	by, via string
@@ -164,6 +173,9 @@ func (d demoSeed) seed(ctx context.Context, o demoOrganization) (err error) {
 			return err
 		}
 	}
+	if err := d.statusPage(ctx, o.statusPage); err != nil {
+		return err
+	}
 	for _, sched := range o.schedules {
 		if err := d.schedule(ctx, sched); err != nil {
 			return err
@@ -180,6 +192,19 @@ func (d demoSeed) seed(ctx context.Context, o demoOrganization) (err error) {
 		}
 	}
 	return nil
+}
+
+func (d demoSeed) statusPage(ctx context.Context, demo demoStatusPage) error {
+	n := store.NewStatusPage{OrgID: d.orgID, Slug: demo.slug, Name: demo.name, Published: true}
+	for _, name := range demo.components {
+		n.ComponentIDs = append(n.ComponentIDs, d.ids["component "+name])
+	}
+	for name, status := range demo.overrides {
+		if err := d.store.OverrideComponentStatusTx(ctx, d.tx, d.orgID, d.ids["component "+name], &status); err != nil {
+			return err
+		}
+	}
+	return d.store.CreateStatusPageTx(ctx, d.tx, n, d.founded.At)
 }
 
 func (d demoSeed) schedule(ctx context.Context, demo demoSchedule) error {
@@ -288,6 +313,9 @@ func (d demoSeed) step(ctx context.Context, id uuid.UUID, status *store.Incident
 		visibility := store.VisibilityInternal
 		if step.public {
 			visibility = store.VisibilityPublic
+			if err := d.store.MakeIncidentPublicTx(ctx, d.tx, d.orgID, id, c.At); err != nil {
+				return err
+			}
 		}
 		if _, err := d.store.PostUpdateTx(ctx, d.tx, d.orgID, id, step.says, visibility, c); err != nil {
 			return err

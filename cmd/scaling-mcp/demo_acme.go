@@ -23,6 +23,11 @@ func demoAcme() demoOrganization {
 			{Name: "Notifications", Description: "E-mail and SMS to customers", GroupLabel: "Fulfilment"},
 			{Name: "Data warehouse", Description: "Nightly loads and dashboards, internal only"},
 		},
+		statusPage: demoStatusPage{
+			slug: "acme", name: "Acme",
+			components: []string{"Storefront", "Search", "Checkout API", "Payments", "Order pipeline", "Notifications"},
+			overrides:  map[string]store.ComponentStatus{"Notifications": store.ComponentMaintenance},
+		},
 		schedules: []demoSchedule{
 			{
 				name: "Platform on-call", description: "Shop and fulfilment, around the clock", timezone: "Europe/Berlin",

@@ -19,6 +19,7 @@ func demoGlobex() demoOrganization {
 			{Name: "Customer portal", Description: "Contracts, reports, downloads", GroupLabel: "Product"},
 			{Name: "Meter ingest", Description: "Readings from 40,000 meters", GroupLabel: "Data"},
 		},
+		statusPage: demoStatusPage{slug: "globex", name: "Globex", components: []string{"Forecast API", "Customer portal"}},
 		schedules: []demoSchedule{{
 			name: "Grid operations", description: "Forecasts must be out by 05:00", timezone: "Australia/Sydney",
 			layers: []demoLayer{

@@ -265,6 +265,7 @@ func (c *devCommand) announce(w io.Writer, clerkPage string) {
 	fmt.Fprintf(w, `
   MCP URL      %[1]s/mcp
   Dashboard    %[1]s/settings/connections
+  Status page  %[1]s/status/acme
 `, c.PublicURL)
 	if c.outbox != nil {
 		fmt.Fprintf(w, "  Outbox       %s/dev/outbox\n", c.PublicURL)

@@ -125,6 +125,12 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.open(demo["url"].(string)).says(demo["title"].(string)).show("incident")
 	alice.open(long["url"].(string)).says(longName).show("incident-long-title")
 
+	// What customers see.
+	customer := open()
+	customer.open(s.url+"/status/acme").says("Acme status", "Partial outage", "one in eight card payments").show("status")
+	customer.open(s.url + "/status/globex").says("All systems operational").show("status-operational")
+	customer.open(s.url + "/status/nobody").says("no status page here").show("status-not-found")
+
 	// What goes wrong.
 	alice.open(s.url + "/settings/nothing").says("There is nothing here").show("error-not-found")
 	alice.open(s.url + "/oauth/authorize?client_id=unknown").says("We do not know this app").show("error-unknown-client")

@@ -60,6 +60,8 @@ func TestEveryRouteByMethod(t *testing.T) {
 		"/sign-out":                                   {405, 405, 303, 405, 405},
 		"/settings/connections":                       {303, 303, 404, 404, 404},
 		"/incidents/01940000-0000-7000-8000-000000000001": {303, 303, 405, 405, 405},
+		"/status/acme":             {200, 200, 405, 405, 405},
+		"/status/nobody":           {404, 404, 405, 405, 405},
 		"/settings/connect":        {303, 303, 404, 404, 404},
 		"/healthz":                 {200, 200, 405, 405, 405},
 		"/readyz":                  {200, 200, 405, 405, 405},
