@@ -128,6 +128,7 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	// What customers see.
 	customer := open()
 	customer.open(s.url+"/status/acme").says("Acme status", "Partial outage", "one in eight card payments").show("status")
+	customer.do(click("Show all 2 updates"), click("Show all 6 updates")).show("status-all-updates")
 	customer.open(s.url + "/status/globex").says("All systems operational").show("status-operational")
 	customer.open(s.url + "/status/nobody").says("no status page here").show("status-not-found")
 
