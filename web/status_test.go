@@ -238,7 +238,9 @@ func TestStatusPageTellsCustomersWhatIsWrong(t *testing.T) {
 	var components []string
 	p.Find(".rows").Each(func(_ int, list *goquery.Selection) {
 		group := list.Prev().Text() + ":"
-		list.Find("li").Each(func(_ int, li *goquery.Selection) { group += " " + li.Find("bdi").Text() + " " + li.Find(".badge").Text() + "," })
+		list.Find("li").Each(func(_ int, li *goquery.Selection) {
+			group += " " + li.Find("bdi").Text() + " " + li.Find(".badge").Text() + ","
+		})
 		components = append(components, group)
 	})
 	if diff := cmp.Diff([]string{
@@ -312,7 +314,8 @@ func TestNothingInternalIsOnTheStatusPage(t *testing.T) {
 	o.says(long, "Update of long ago", 100*24*time.Hour)
 	o.resolve(long, store.StatusInvestigating, 91*24*time.Hour)
 	o.do(func(ctx context.Context, tx pgx.Tx) error {
-		_, err := s.store.PageLayerTx(ctx, tx, o.id, public, 1, []string{"user_acme"}, now)
+		_, err := s.store.PageLayerTx(ctx, tx, store.LayerPage{
+			OrgID: o.id, IncidentID: public, Layer: 1, PersonIDs: []string{"user_acme"}, NextPageAt: now.Add(time.Hour)}, now)
 		if err == nil {
 			err = s.store.AcknowledgeIncidentTx(ctx, tx, o.id, public, o.change(0))
 		}
