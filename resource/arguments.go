@@ -42,9 +42,15 @@ func wireSchemas() map[reflect.Type]*jsonschema.Schema {
 		reflect.TypeFor[componentIDs]():   {Type: "array", Items: &jsonschema.Schema{Type: "string"}, MaxItems: new(incident.MaxComponents)},
 		reflect.TypeFor[idempotencyKey](): {Type: "string", MinLength: new(1), MaxLength: new(255), Pattern: "^[!-~]+$"},
 
+		// Written out in every tool, it would be a third of tools/list, which every
+		// client loads before its first call.
+		reflect.TypeFor[changedIncident](): {Type: "object", Description: "the incident as list_incidents shows it"},
+
 		reflect.TypeFor[store.Severity]():        enum(store.Severities()),
 		reflect.TypeFor[store.IncidentStatus]():  enum(store.IncidentStatuses()),
 		reflect.TypeFor[store.EscalationState](): enum([]store.EscalationState{store.EscalationNone, store.EscalationPaging, store.EscalationAcknowledged, store.EscalationExhausted}),
+		reflect.TypeFor[store.EventType]():       enum(store.EventTypes()),
+		reflect.TypeFor[store.Visibility]():      enum([]store.Visibility{store.VisibilityInternal, store.VisibilityPublic}),
 		reflect.TypeFor[uuid.UUID]():             {Type: "string", Format: "uuid"},
 		reflect.TypeFor[time.Time]():             {Type: "string", Format: "date-time"},
 	}
@@ -69,21 +75,45 @@ func schemaOf[T any]() *jsonschema.Schema {
 	if err != nil {
 		panic(err)
 	}
-	withoutNullArrays(s)
+	mendNulls(s)
 	return s
 }
 
-// withoutNullArrays forbids null where Go would take a nil slice: our lists are
-// empty rather than null, and clients want one type for a property.
-func withoutNullArrays(s *jsonschema.Schema) {
+// outputSchemaOf returns the schema of a result. Members that it does not name
+// are allowed: a client that keeps a schema must not refuse the answer of a later
+// release, which has one more.
+func outputSchemaOf[T any]() *jsonschema.Schema {
+	s := schemaOf[T]()
+	allowMore(s)
+	return s
+}
+
+func allowMore(s *jsonschema.Schema) {
+	s.AdditionalProperties = nil
+	for _, property := range s.Properties {
+		allowMore(property)
+	}
+	if s.Items != nil {
+		allowMore(s.Items)
+	}
+}
+
+// mendNulls says where null is allowed. It is not where Go would take a nil
+// slice: our lists are empty rather than null, and clients want one type for a
+// property. It is among the values of an enum that a pointer leads to, which
+// would refuse it by itself.
+func mendNulls(s *jsonschema.Schema) {
 	if slices.Equal(s.Types, []string{"null", "array"}) {
 		s.Type, s.Types = "array", nil
 	}
+	if s.Enum != nil && slices.Contains(s.Types, "null") {
+		s.Enum = append(slices.Clip(s.Enum), nil)
+	}
 	for _, property := range s.Properties {
-		withoutNullArrays(property)
+		mendNulls(property)
 	}
 	if s.Items != nil {
-		withoutNullArrays(s.Items)
+		mendNulls(s.Items)
 	}
 }
 

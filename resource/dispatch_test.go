@@ -104,6 +104,16 @@ func TestHeadersDecideNothing(t *testing.T) {
 	}
 }
 
+// TestToolsListIsShort: every client loads it, and pays for it, before it does
+// anything.
+func TestToolsListIsShort(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	a := f.do(t, "POST", "/mcp", f.bearer(t, store.ResourceScopes()...), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
+	if a.StatusCode != http.StatusOK || len(a.body) > 24<<10 {
+		t.Errorf("got %s and %d bytes, want at most 24 KiB", a.Status, len(a.body))
+	}
+}
+
 // TestScopesShowTools: tools/list holds what the connection may call.
 func TestScopesShowTools(t *testing.T) {
 	f := newFixture(t, nil, nil)
@@ -113,9 +123,9 @@ func TestScopesShowTools(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{store.ScopeSchedulesRead, store.ScopeOfflineAccess}, ""},
-		{[]string{store.ScopeIncidentsRead}, "get_incident list_incidents"},
-		{[]string{store.ScopeIncidentsWrite}, "create_incident"},
-		{everything, "create_incident get_incident list_incidents"},
+		{[]string{store.ScopeIncidentsRead}, "get_incident get_incident_timeline list_incidents"},
+		{[]string{store.ScopeIncidentsWrite}, "acknowledge_incident create_incident resolve_incident transition_incident_status"},
+		{everything, "acknowledge_incident create_incident get_incident get_incident_timeline list_incidents resolve_incident transition_incident_status"},
 	} {
 		a := f.do(t, "POST", "/mcp", f.bearer(t, row.scopes...), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
 		var list struct {

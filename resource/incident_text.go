@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"scaling.cloud/mcp/store"
 )
 
 // The fields that hold what strangers wrote, as paths into structuredContent.
@@ -96,12 +98,10 @@ func (i *incidentJSON) facts() []string {
 func (o *getIncidentOutput) writeText(t *transcript) {
 	i := &o.Incident
 	t.linef("Incident #%d is %s, severity %s, escalation %s.", i.SequentialID, i.Status, i.Severity, i.Escalation.State)
-	if e := i.Escalation; e.Layer != nil {
-		t.linef("Layer %d was paged last.", *e.Layer)
+	if i.Escalation.Layer != nil {
+		t.linef("Layer %d was paged last.", *i.Escalation.Layer)
 	}
-	if e := i.Escalation; e.NextPageAt != nil {
-		t.linef("The next page goes out at %s.", clock(*e.NextPageAt))
-	}
+	t.linef("%s", i.outlook())
 	t.fence()
 	t.linef("Title: %s", quoted(i.Title))
 	for _, fact := range i.facts() {
@@ -123,6 +123,27 @@ func (o *getIncidentOutput) writeText(t *transcript) {
 	t.unfence()
 	if t.cut {
 		t.linef("The text was cut here to keep it short; all of it is in structuredContent.")
+	}
+}
+
+// outlook says who will be paged, which is what whoever looks at an incident at
+// night wants to know first.
+func (i *incidentDetailsJSON) outlook() string {
+	switch e := i.Escalation; {
+	case e.State == store.EscalationNone:
+		return "Nobody is paged: it has no escalation policy."
+	case i.Status == store.StatusResolved:
+		return "Nobody is paged any more: it is resolved."
+	case e.State == store.EscalationAcknowledged:
+		return "Nobody else is paged: somebody has acknowledged it."
+	case e.State == store.EscalationExhausted && e.Layer == nil:
+		return "Nobody has acknowledged it and nobody is paged: its escalation policy reached nobody."
+	case e.State == store.EscalationExhausted:
+		return "Nobody has acknowledged it and nobody else is paged: no layer is left. It can still be acknowledged."
+	case e.NextPageAt == nil:
+		return "Nobody has acknowledged it yet. No further page is planned."
+	default:
+		return "Nobody has acknowledged it yet. The next page goes out at " + clock(*e.NextPageAt) + "."
 	}
 }
 

@@ -135,6 +135,14 @@ type statusChangeJSON struct {
 	ResolutionNote *string              `json:"resolutionNote"`
 }
 
+func statusChangesJSON(changes []store.StatusChange) []statusChangeJSON {
+	list := make([]statusChangeJSON, len(changes))
+	for n, c := range changes {
+		list[n] = statusChangeJSON{c.Status, c.ChangedAt.UTC(), c.ResolutionNote}
+	}
+	return list
+}
+
 type escalationJSON struct {
 	State          store.EscalationState `json:"state"`
 	Layer          *int                  `json:"layer"`
@@ -151,15 +159,12 @@ func (s *Server) getIncident(ctx context.Context, c *call, in getIncidentInput) 
 	out := &getIncidentOutput{incidentDetailsJSON{
 		incidentJSON:  s.incidentJSON(&d.Incident),
 		Description:   d.Description,
-		StatusHistory: make([]statusChangeJSON, len(d.StatusHistory)),
+		StatusHistory: statusChangesJSON(d.StatusHistory),
 		Escalation: escalationJSON{
 			State: d.Escalation.State, Layer: d.Escalation.Layer,
 			NextPageAt: inUTC(d.Escalation.NextPageAt), AcknowledgedAt: inUTC(d.Escalation.AcknowledgedAt),
 		},
 	}}
-	for n, c := range d.StatusHistory {
-		out.Incident.StatusHistory[n] = statusChangeJSON{c.Status, c.ChangedAt.UTC(), c.ResolutionNote}
-	}
 	if by := d.Escalation.AcknowledgedBy; by != nil {
 		out.Incident.Escalation.AcknowledgedBy = new(newActorJSON(*by))
 	}

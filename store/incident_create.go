@@ -85,10 +85,5 @@ func (s *Store) CreateIncidentTx(ctx context.Context, tx pgx.Tx, n NewIncident, 
 	if err != nil {
 		return nil, wrap("creating incident", err)
 	}
-	row, err := one[incidentRow](tx.Query(ctx, `SELECT i.description,`+incidentColumns+incidentFrom+`
-	WHERE i.org_id = $1 AND i.id = $2`, n.OrgID, id))
-	if err != nil {
-		return nil, wrap("reading the incident created", err)
-	}
-	return row.incident(), nil
+	return s.IncidentTx(ctx, tx, n.OrgID, id)
 }

@@ -2,8 +2,6 @@ package incident
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -62,31 +60,27 @@ func (s *Service) Create(ctx context.Context, a Actor, in Create, idempotencyKey
 	if err != nil {
 		return nil, err
 	}
-	key, err := in.key(a, idempotencyKey)
-	if err != nil {
-		return nil, err
-	}
-	result, replayed, err := s.idempotency.Run(ctx, key, s.config.Now(), func(tx pgx.Tx) ([]byte, error) {
+	stored, replayed, err := once(ctx, s, a, idempotencyKey, in.mutation(), func(tx pgx.Tx) (storedCreated, error) {
 		created, err := s.createTx(ctx, tx, a, in, components)
 		if err != nil {
-			return nil, err
+			return storedCreated{}, err
 		}
-		if err := s.recordTx(ctx, tx, a, created.Incident.SequentialID); err != nil {
-			return nil, err
-		}
-		return created.encode()
+		return newStoredCreated(created), s.recordTx(ctx, tx, a, created.Incident.SequentialID)
 	})
-	if err != nil {
-		return nil, refusal(err, idempotencyKey)
-	}
-	// The first answer is read back from what is stored, like every later one:
-	// so they are equal to the last digit.
-	created, err := decodeCreated(result)
 	if err != nil {
 		return nil, err
 	}
+	created := stored.created()
 	created.Replayed = replayed
 	return created, nil
+}
+
+// mutation is what a key of this call stands for.
+func (in Create) mutation() mutation {
+	return mutation{
+		tool: "create_incident", arguments: storedCreate(in), doing: "creating",
+		busy: "Other incidents of this organization are being created, which takes too long. Nothing was created and nobody was paged.",
+	}
 }
 
 // check reports everything that is wrong with the arguments in themselves.
@@ -102,9 +96,7 @@ func (in Create) check(idempotencyKey string) error {
 	if n := len(in.ComponentIDs); n > MaxComponents {
 		p.add("componentIds must name at most %d components, got %d.", MaxComponents, n)
 	}
-	if len(idempotencyKey) > 255 || strings.ContainsFunc(idempotencyKey, func(r rune) bool { return r < '!' || r > '~' }) {
-		p.add("idempotencyKey must be 1 to 255 visible ASCII characters, such as a UUID.")
-	}
+	checkKey(&p, idempotencyKey)
 	return p.err()
 }
 
@@ -137,23 +129,6 @@ func (in Create) components() ([]uuid.UUID, error) {
 	return ids, nil
 }
 
-// refusal puts the outcomes of an idempotent call into words.
-func refusal(err error, idempotencyKey string) error {
-	if _, ok := errors.AsType[*Error](err); ok {
-		return err
-	}
-	if errors.Is(err, store.ErrKeyReused) {
-		return refuse(CodeKeyReused, "idempotencyKey %s was used with other arguments in the last 24 hours. Repeat the call with the same arguments to get its result, or use a new key for a new incident.", quote(idempotencyKey))
-	}
-	if errors.Is(err, store.ErrKeyInProgress) {
-		return refuse(CodeKeyInProgress, "An earlier call with idempotencyKey %s is still running. Repeat this call with the same key and arguments in a few seconds to get its result.", quote(idempotencyKey))
-	}
-	if errors.Is(err, store.ErrBusy) {
-		return refuse(CodeUnavailable, "Other incidents of this organization are being created, which takes too long. Nothing was created and nobody was paged. Repeat the call in a few seconds, with the same idempotencyKey if it has one.")
-	}
-	return fmt.Errorf("incident: creating: %w", err)
-}
-
 func (s *Service) createTx(ctx context.Context, tx pgx.Tx, a Actor, in Create, components []uuid.UUID) (*Created, error) {
 	at := s.config.Now()
 	owner, policy, err := s.responsibleTx(ctx, tx, a.OrgID, in, at)
@@ -180,11 +155,7 @@ func (s *Service) createTx(ctx context.Context, tx pgx.Tx, a Actor, in Create, c
 	if policy != nil {
 		n.EscalationPolicyID = &policy.ID
 	}
-	change := store.Change{UserID: a.UserID, At: at}
-	if a.ClientName != "" {
-		change.Via = &a.ClientName
-	}
-	i, err := s.store.CreateIncidentTx(ctx, tx, n, change)
+	i, err := s.store.CreateIncidentTx(ctx, tx, n, a.change(at))
 	if err != nil {
 		return nil, err
 	}

@@ -20,17 +20,25 @@ func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // Codes of refusals (design §11), the product's first.
 const (
-	CodeNotFound             = "not_found"
-	CodeInvalidComponentID   = "invalid_component_id"
-	CodeDuplicateComponentID = "duplicate_component_id"
-	CodeInvalidArguments     = "invalid_arguments"
-	CodeKeyReused            = "idempotency_key_reused"
-	CodeKeyInProgress        = "idempotency_in_progress"
-	CodeUnavailable          = "unavailable"
+	CodeNotFound                = "not_found"
+	CodeInvalidStatusTransition = "invalid_status_transition"
+	CodeIncidentResolved        = "incident_resolved"
+	CodeInvalidComponentID      = "invalid_component_id"
+	CodeDuplicateComponentID    = "duplicate_component_id"
+	CodeInvalidArguments        = "invalid_arguments"
+	CodeKeyReused               = "idempotency_key_reused"
+	CodeKeyInProgress           = "idempotency_in_progress"
+	CodeUnavailable             = "unavailable"
 )
 
 func refuse(code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// unknownIncident refuses a number that the organization has not given. One of
+// another organization's looks no different.
+func unknownIncident(sequentialID int) error {
+	return refuse(CodeNotFound, "This organization has no incident number %d. Use a sequentialId from list_incidents.", sequentialID)
 }
 
 // problems collects what is wrong with the arguments of one call, a sentence
@@ -42,6 +50,12 @@ type problems struct {
 
 func (p *problems) add(format string, args ...any) {
 	p.sentences = append(p.sentences, fmt.Sprintf(format, args...))
+}
+
+func checkSequentialID(p *problems, sequentialID int) {
+	if sequentialID < 1 {
+		p.add("sequentialId must be a positive integer, got %d.", sequentialID)
+	}
 }
 
 // oneOf adds a problem unless got is one of valid.

@@ -51,6 +51,15 @@ type Actor struct {
 	Call       Call
 }
 
+// change is what the actor does at an instant.
+func (a Actor) change(at time.Time) store.Change {
+	c := store.Change{UserID: a.UserID, At: at}
+	if a.ClientName != "" {
+		c.Via = &a.ClientName
+	}
+	return c
+}
+
 // Call is the call of a tool that an Actor makes, for the audit log.
 type Call struct {
 	Tool         string
@@ -61,8 +70,9 @@ type Call struct {
 }
 
 // recordTx records the actor's call in the transaction of its effect. The
-// sequential id is that of the incident it was about. Calls that change nothing,
-// replays and refusals among them, are recorded by the caller of this package.
+// sequential id is that of the incident it was about. A mutation that found
+// nothing to change is recorded here, too; replays, refusals and reads are by the
+// caller of this package.
 func (s *Service) recordTx(ctx context.Context, tx pgx.Tx, a Actor, sequentialID int) error {
 	return s.store.RecordAuditTx(ctx, tx, store.AuditEvent{
 		OrgID: a.OrgID, UserID: a.UserID, ConnectionID: a.Call.ConnectionID, ClientID: a.Call.ClientID,
@@ -80,12 +90,14 @@ func (s *Service) URL(i *store.Incident) string {
 
 // Get returns the incident with the given number, or a not_found refusal.
 func (s *Service) Get(ctx context.Context, orgID string, sequentialID int) (*store.IncidentDetails, error) {
-	if sequentialID < 1 {
-		return nil, refuse(CodeInvalidArguments, "sequentialId must be a positive integer, got %d.", sequentialID)
+	var p problems
+	checkSequentialID(&p, sequentialID)
+	if err := p.err(); err != nil {
+		return nil, err
 	}
 	d, err := s.store.Incident(ctx, orgID, sequentialID)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, refuse(CodeNotFound, "This organization has no incident number %d. Use a sequentialId from list_incidents.", sequentialID)
+		return nil, unknownIncident(sequentialID)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("incident: getting: %w", err)

@@ -61,7 +61,7 @@ func (s *Service) List(ctx context.Context, orgID string, q ListQuery) (*Page, e
 
 // selection checks q and puts it into store's terms.
 func (q ListQuery) selection(orgID string) (store.IncidentQuery, error) {
-	selection := store.IncidentQuery{Limit: DefaultLimit}
+	var selection store.IncidentQuery
 	var p problems
 	if q.Status != "" {
 		oneOf(&p, "status", q.Status, store.IncidentStatuses())
@@ -88,12 +88,7 @@ func (q ListQuery) selection(orgID string) (store.IncidentQuery, error) {
 	if len(p.sentences) == 0 && q.From != "" && q.To != "" && !selection.From.Before(*selection.Before) {
 		p.add("from must not be later than to.")
 	}
-	if q.Limit != nil {
-		if *q.Limit < 1 || *q.Limit > MaxLimit {
-			p.add("limit must be between 1 and %d, got %d.", MaxLimit, *q.Limit)
-		}
-		selection.Limit = *q.Limit
-	}
+	selection.Limit = checkLimit(&p, q.Limit)
 	if q.Cursor != "" {
 		after, ok := q.position(orgID)
 		if !ok {
@@ -102,6 +97,17 @@ func (q ListQuery) selection(orgID string) (store.IncidentQuery, error) {
 		selection.After = &after
 	}
 	return selection, p.err()
+}
+
+// checkLimit returns how many items a page may have.
+func checkLimit(p *problems, limit *int) int {
+	if limit == nil {
+		return DefaultLimit
+	}
+	if *limit < 1 || *limit > MaxLimit {
+		p.add("limit must be between 1 and %d, got %d.", MaxLimit, *limit)
+	}
+	return *limit
 }
 
 // parseTime returns the instant that s names and the first one after it: a
