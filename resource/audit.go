@@ -22,6 +22,12 @@ type effect interface {
 	inLog() bool
 }
 
+// A replay has no effect of its own to be recorded with.
+func (o *createIncidentOutput) inLog() bool           { return !o.Replayed }
+func (o *acknowledgeIncidentOutput) inLog() bool      { return !o.Replayed }
+func (o *transitionIncidentStatusOutput) inLog() bool { return !o.Replayed }
+func (o *resolveIncidentOutput) inLog() bool          { return !o.Replayed }
+
 // recorded reports whether the audit log has the call that ended in r.
 func recorded(r *mcp.CallToolResult) bool {
 	e, ok := r.StructuredContent.(effect)

@@ -39,6 +39,15 @@ func TestEveryCallIsInTheAuditLogOnce(t *testing.T) {
 	call(everything, "list_incidents", `{}`)
 	call(everything, "get_incident", `{"sequentialId":1}`)
 	call(everything, "get_incident", `{"sequentialId":7}`)
+	call(everything, "acknowledge_incident", `{"sequentialId":1}`)
+	call(everything, "acknowledge_incident", `{"sequentialId":1,"idempotencyKey":"k"}`)
+	call(everything, "acknowledge_incident", `{"sequentialId":1,"idempotencyKey":"k"}`)
+	call(everything, "transition_incident_status", `{"sequentialId":1,"status":"monitoring"}`)
+	call(everything, "transition_incident_status", `{"sequentialId":1,"status":"identified","idempotencyKey":"k"}`)
+	call(everything, "transition_incident_status", `{"sequentialId":1,"status":"identified","idempotencyKey":"k"}`)
+	call(everything, "resolve_incident", `{"sequentialId":1,"idempotencyKey":"k"}`)
+	call(everything, "resolve_incident", `{"sequentialId":1,"idempotencyKey":"k"}`)
+	call(everything, "resolve_incident", `{"sequentialId":7}`)
 	call([]string{store.ScopeIncidentsRead}, "create_incident", `{"title":"x","severity":"low"}`)
 	call(everything, "nothing", `{}`)
 	f.do(t, "POST", "/mcp", f.bearer(t, everything...), `[
@@ -60,6 +69,15 @@ func TestEveryCallIsInTheAuditLogOnce(t *testing.T) {
 		"list_incidents ok -",
 		"get_incident ok 1",
 		"get_incident not_found 7",
+		"acknowledge_incident ok 1",
+		"acknowledge_incident ok 1",
+		"acknowledge_incident replayed 1",
+		"transition_incident_status invalid_status_transition 1",
+		"transition_incident_status ok 1",
+		"transition_incident_status replayed 1",
+		"resolve_incident ok 1",
+		"resolve_incident replayed 1",
+		"resolve_incident not_found 7",
 		"create_incident insufficient_scope -",
 		"list_incidents ok -",
 		"list_incidents ok -",

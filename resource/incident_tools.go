@@ -188,9 +188,6 @@ type createIncidentOutput struct {
 	Replayed bool         `json:"replayed"`
 }
 
-// inLog: a replay had no effect of its own to be recorded with.
-func (o *createIncidentOutput) inLog() bool { return !o.Replayed }
-
 func (s *Server) createIncident(ctx context.Context, c *call, in createIncidentInput) (*createIncidentOutput, error) {
 	actor, err := s.actor(ctx, c)
 	if err != nil {

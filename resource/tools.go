@@ -106,6 +106,9 @@ func (s *Server) actor(ctx context.Context, c *call) (incident.Actor, error) {
 // untrusted names the fields of Out that hold what strangers wrote.
 func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
 	handle func(context.Context, *call, In) (Out, error)) *tool {
+	if _, mutates := any(*new(Out)).(effect); mutates == t.Annotations.ReadOnlyHint {
+		panic("resource: " + t.Name + ": a mutation, and nothing else, says whether its call is in the audit log")
+	}
 	in := schemaOf[In]()
 	t.InputSchema, t.OutputSchema = in, outputSchemaOf[Out]()
 	handler := func(ctx context.Context, req *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {

@@ -8,9 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// EventPageFailed: a page reached nobody, and is not tried again.
-const EventPageFailed EventType = "page_failed"
-
 // Page is a call of one person to an incident, by one layer of its escalation
 // policy. There is at most one for each three of them.
 type Page struct {
