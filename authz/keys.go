@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -282,3 +284,14 @@ func (k *Keys) signing() jose.JSONWebKey { return k.current.Load().signing }
 
 // public is the JWKS document.
 func (k *Keys) public() jose.JSONWebKeySet { return k.current.Load().jwks }
+
+// Derive returns a key for a purpose outside of this package: the same in every
+// replica, and telling nothing of our own keys or of one for another purpose
+// (HKDF, RFC 5869).
+func (k *Keys) Derive(purpose string) [32]byte {
+	key, err := hkdf.Key(sha256.New, k.chain[:], nil, purpose, 32)
+	if err != nil {
+		panic(err) // for a longer key only
+	}
+	return [32]byte(key)
+}

@@ -48,7 +48,7 @@ func TestKeysAreTheSameForEveryServerWithTheMasterKey(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got.signing().KeyID != made.signing().KeyID || got.tokenMAC != made.tokenMAC || got.chain != made.chain {
+		if got.signing().KeyID != made.signing().KeyID || got.tokenMAC != made.tokenMAC || got.chain != made.chain || got.Derive("x") != made.Derive("x") {
 			t.Errorf("%s: other keys", name)
 		}
 	}
@@ -153,6 +153,21 @@ func TestMasterKeyIsReadStrictlyAndNeverPrinted(t *testing.T) {
 	for _, printed := range []string{fmt.Sprint(key), fmt.Sprintf("%+v", key), fmt.Sprintf("%#v", key), logged.String()} {
 		if strings.Contains(printed, "65") || strings.Contains(printed, "AAAA") {
 			t.Errorf("it prints as %s", printed)
+		}
+	}
+}
+
+func TestDerivedKeysHaveNothingInCommon(t *testing.T) {
+	t.Parallel()
+	k := &Keys{chain: [32]byte{1}, tokenMAC: [32]byte{2}}
+	for name, other := range map[string][32]byte{
+		"for another purpose":         k.Derive("other"),
+		"the key it is derived from":  k.chain,
+		"of another set of keys":      (&Keys{chain: [32]byte{3}}).Derive("confirmation"),
+		"nothing, where it is no key": {},
+	} {
+		if k.Derive("confirmation") == other {
+			t.Errorf("the same as the key %s", name)
 		}
 	}
 }

@@ -28,6 +28,7 @@ type (
 	longText       string
 	componentIDs   []string
 	idempotencyKey string
+	updateBody     string
 )
 
 // wireSchemas returns the schemas of the types on the wire that have one of
@@ -40,6 +41,7 @@ func wireSchemas() map[reflect.Type]*jsonschema.Schema {
 		reflect.TypeFor[incidentTitle]():  {Type: "string", MinLength: new(1), MaxLength: new(incident.MaxTitle)},
 		reflect.TypeFor[longText]():       {Type: "string", MaxLength: new(incident.MaxDescription)},
 		reflect.TypeFor[componentIDs]():   {Type: "array", Items: &jsonschema.Schema{Type: "string"}, MaxItems: new(incident.MaxComponents)},
+		reflect.TypeFor[updateBody]():     {Type: "string", MinLength: new(1), MaxLength: new(incident.MaxUpdate)},
 		reflect.TypeFor[idempotencyKey](): {Type: "string", MinLength: new(1), MaxLength: new(255), Pattern: "^[!-~]+$"},
 
 		// Written out in every tool, it would be a third of tools/list, which every
@@ -47,6 +49,7 @@ func wireSchemas() map[reflect.Type]*jsonschema.Schema {
 		reflect.TypeFor[changedIncident](): {Type: "object", Description: "the incident as list_incidents shows it"},
 
 		reflect.TypeFor[store.Severity]():        enum(store.Severities()),
+		reflect.TypeFor[store.Visibility]():      enum(store.Visibilities()),
 		reflect.TypeFor[store.IncidentStatus]():  enum(store.IncidentStatuses()),
 		reflect.TypeFor[store.EscalationState](): enum([]store.EscalationState{store.EscalationNone, store.EscalationPaging, store.EscalationAcknowledged, store.EscalationExhausted}),
 		reflect.TypeFor[store.EventType]():       enum(store.EventTypes()),

@@ -27,6 +27,7 @@ func (o *createIncidentOutput) inLog() bool           { return !o.Replayed }
 func (o *acknowledgeIncidentOutput) inLog() bool      { return !o.Replayed }
 func (o *transitionIncidentStatusOutput) inLog() bool { return !o.Replayed }
 func (o *resolveIncidentOutput) inLog() bool          { return !o.Replayed }
+func (o *postUpdateOutput) inLog() bool               { return !o.Replayed }
 
 // recorded reports whether the audit log has the call that ended in r.
 func recorded(r *mcp.CallToolResult) bool {
@@ -36,6 +37,9 @@ func recorded(r *mcp.CallToolResult) bool {
 
 // outcomeOf is how the audit log and the log line name a result that is no error.
 func outcomeOf(r *mcp.CallToolResult) string {
+	if r.InputRequests != nil {
+		return "input_required"
+	}
 	if e, ok := r.StructuredContent.(effect); ok && !e.inLog() {
 		return store.OutcomeReplayed
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -95,29 +96,40 @@ func messages(body []byte) ([]jsonrpc.Message, error) {
 	return ms, nil
 }
 
-// calledTools returns every name by which params may be taken to call a tool:
-// all values of "name", in the exact spelling, however often it occurs. Which
-// of several a decoder takes is its own affair; the connection must be allowed
-// all of them.
-func calledTools(params json.RawMessage) []string {
-	d := json.NewDecoder(bytes.NewReader(params))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return nil
-	}
-	var names []string
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return names
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return names
-		}
+// callsIn returns every name by which params may be taken to call a tool, and
+// everything that may be taken for its arguments: all values of "name" and of
+// "arguments", in the exact spelling, however often they occur. Which of several
+// a decoder takes is its own affair; the connection must be allowed all of them.
+func callsIn(params json.RawMessage) (names []string, arguments []json.RawMessage) {
+	for key, value := range members(params) {
 		var name string
-		if key == "name" && json.Unmarshal(value, &name) == nil {
+		switch {
+		case key == "name" && json.Unmarshal(value, &name) == nil:
 			names = append(names, name)
+		case key == "arguments":
+			arguments = append(arguments, value)
 		}
 	}
-	return names
+	return names, arguments
+}
+
+// members iterates over the members of a JSON object in their order, those of
+// the same key included. Of what is not an object there are none.
+func members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		d := json.NewDecoder(bytes.NewReader(object))
+		if open, err := d.Token(); err != nil || open != json.Delim('{') {
+			return
+		}
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return
+			}
+			var value json.RawMessage
+			if err := d.Decode(&value); err != nil || !yield(key.(string), value) {
+				return
+			}
+		}
+	}
 }

@@ -24,7 +24,9 @@ var update = flag.Bool("update", false, "rewrite the server's part of testdata/*
 // about, then has three parts: the connection ("scopes" and "version", the
 // latter empty for a client that sends no version header), the messages that
 // the client posts one by one, and what the server answers, written by -update
-// and read by a reviewer. Ids that are made up at run time are numbered.
+// and read by a reviewer. Ids that are made up at run time are numbered; a
+// message of the client may use such a number for the id. What the seed lacks is
+// in a part of SQL.
 func TestConversations(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -49,7 +51,11 @@ func replay(t *testing.T, file string) {
 		parts[part.Name] = string(part.Data)
 	}
 	scopes, version := connection(t, parts["connection"])
-	f := newFixture(t, newStore(t), nil)
+	st := newStore(t)
+	if _, err := st.Pool().Exec(t.Context(), parts["sql"]); err != nil {
+		t.Fatalf("-- sql --: %v", err)
+	}
+	f := newFixture(t, st, nil)
 	header := f.bearer(t, scopes...)
 	schemas := outputSchemas(t, f)
 
@@ -63,6 +69,7 @@ func replay(t *testing.T, file string) {
 		} else if err != nil {
 			t.Fatalf("-- client --: %v", err)
 		}
+		message = json.RawMessage(names.restore(string(message)))
 		a := f.do(t, "POST", "/mcp", transportHeader(t, header, version, message), string(message))
 		fitsSchema(t, schemas, message, a)
 		fmt.Fprint(&got, names.replace(transcript(t, a)))
@@ -152,12 +159,13 @@ func transcript(t *testing.T, a answer) string {
 // numbering replaces ids that differ from run to run by the order in which they
 // were first seen. Those of the seed are the same in every run, and stay.
 type numbering struct {
-	ids map[string]string
+	ids, numbers map[string]string // each the other's reverse
 }
 
-func newNumbering() *numbering { return &numbering{map[string]string{}} }
+func newNumbering() *numbering { return &numbering{map[string]string{}, map[string]string{}} }
 
-var madeUp = regexp.MustCompile(`data-[a-z2-7]{16}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+// madeUp are the marker of a fence, an id, and a sealed state.
+var madeUp = regexp.MustCompile(`data-[a-z2-7]{16}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{70}`)
 
 func (n *numbering) replace(s string) string {
 	return madeUp.ReplaceAllStringFunc(s, func(id string) string {
@@ -166,12 +174,28 @@ func (n *numbering) replace(s string) string {
 		}
 		if n.ids[id] == "" {
 			kind := "id"
-			if strings.HasPrefix(id, "data-") {
+			switch {
+			case strings.HasPrefix(id, "data-"):
 				kind = "data"
+			case len(id) == 70:
+				kind = "state"
 			}
 			n.ids[id] = fmt.Sprintf("%s-%d", kind, len(n.ids)+1)
+			n.numbers[n.ids[id]] = id
 		}
 		return n.ids[id]
+	})
+}
+
+var numbered = regexp.MustCompile(`"(?:id|state)-[0-9]+"`)
+
+// restore puts ids back in the place of their numbers.
+func (n *numbering) restore(s string) string {
+	return numbered.ReplaceAllStringFunc(s, func(quoted string) string {
+		if id, ok := n.numbers[strings.Trim(quoted, `"`)]; ok {
+			return `"` + id + `"`
+		}
+		return quoted
 	})
 }
 

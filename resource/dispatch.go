@@ -43,23 +43,24 @@ func (s *Server) checkScopes(ctx context.Context, x *exchange) error {
 		return &malformed{status: http.StatusBadRequest, code: jsonrpc.CodeInvalidRequest,
 			message: "Send initialize by itself, not in a batch."} // MCP 2025-03-26, Lifecycle
 	}
-	var forbidden []*tool
+	var forbidden []use
 	for _, m := range ms {
 		call, ok := m.(*jsonrpc.Request)
 		if !ok || call.Method != "tools/call" {
 			continue
 		}
-		for _, name := range calledTools(call.Params) {
-			if t := s.catalog.byName[name]; t != nil && !claims.HasScope(t.scope) {
-				forbidden = append(forbidden, t)
+		names, arguments := callsIn(call.Params)
+		for _, name := range names {
+			if t := s.catalog.byName[name]; t != nil {
+				forbidden = append(forbidden, t.forbidden(claims, arguments...)...)
 			}
 		}
 	}
 	if len(forbidden) == 0 {
 		return nil
 	}
-	for _, t := range forbidden {
-		if err := s.Audit(ctx, x.event(t.Name, insufficientScope, nil, s.Now())); err != nil {
+	for _, u := range forbidden {
+		if err := s.Audit(ctx, x.event(u.tool, insufficientScope, nil, s.Now())); err != nil {
 			return unavailable(err)
 		}
 	}
@@ -71,17 +72,17 @@ func isInitialize(m jsonrpc.Message) bool {
 	return ok && call.Method == "initialize"
 }
 
-// forbid refuses the use of tools that claims do not allow. The
+// forbid refuses uses of tools that claims do not allow. The
 // challenge names what is lacking and what was granted before: a client that
 // asks for exactly what it says must not lose the one by gaining the other.
-func forbid(claims *accesstoken.Claims, forbidden []*tool) *refusal {
+func forbid(claims *accesstoken.Claims, forbidden []use) *refusal {
 	var names, lacking, needed []string
-	for _, t := range forbidden {
-		if !slices.Contains(names, t.Name) {
-			names = append(names, t.Name)
+	for _, u := range forbidden {
+		if !slices.Contains(names, u.words) {
+			names = append(names, u.words)
 		}
-		if !slices.Contains(lacking, t.scope) {
-			lacking = append(lacking, t.scope)
+		if !slices.Contains(lacking, u.scope) {
+			lacking = append(lacking, u.scope)
 		}
 	}
 	for _, scope := range store.ResourceScopes() {

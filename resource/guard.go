@@ -30,7 +30,7 @@ var errInternal = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "inte
 var errCancelled = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "The call was cancelled."}
 
 // guard stands around everything that the SDK executes. It makes the scope
-// decision on the very name that is about to be called, gives tool errors their
+// decision on the very call that is about to be made, gives tool errors their
 // form, and keeps faults from the client and from the process: the SDK runs
 // handlers in goroutines of its own, where a panic would end the program.
 func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
@@ -81,8 +81,8 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 // that.
 func (s *Server) execute(ctx context.Context, x *exchange, t *tool, call *mcp.CallToolParamsRaw,
 	next func(context.Context) (mcp.Result, error)) (result mcp.Result, outcome string, err error) {
-	if !x.claims.HasScope(t.scope) {
-		denied := forbid(x.claims, []*tool{t})
+	if forbidden := t.forbidden(x.claims, call.Arguments); len(forbidden) > 0 {
+		denied := forbid(x.claims, forbidden)
 		return nil, denied.code, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}
 	}
 	call.Arguments = withoutBlanks(t.input, call.Arguments)

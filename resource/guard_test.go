@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -25,29 +26,39 @@ func TestTheGuardDecidesByWhatIsExecuted(t *testing.T) {
 		reached = true
 		return &mcp.CallToolResult{}, nil
 	})
-	call := func(tool string, scopes ...string) error {
+	call := func(tool, arguments string, scopes ...string) error {
 		reached = false
 		x := &exchange{claims: &accesstoken.Claims{Scopes: scopes}}
 		_, err := guarded(t.Context(), "tools/call", &mcp.CallToolRequest{
-			Params: &mcp.CallToolParamsRaw{Name: tool},
+			Params: &mcp.CallToolParamsRaw{Name: tool, Arguments: json.RawMessage(arguments)},
 			Extra:  &mcp.RequestExtra{TokenInfo: &auth.TokenInfo{Extra: map[string]any{exchangeExtra: x}}},
 		})
 		return err
 	}
+	type row struct{ tool, arguments, scope string }
+	rows := []row{
+		{"post_incident_update", `{"visibility":"internal"}`, store.ScopeIncidentsWrite},
+		{"post_incident_update", `{"visibility":"public"}`, store.ScopeIncidentsPublish},
+	}
 	for _, registered := range s.catalog.list {
-		if err := call(registered.Name, registered.scope); err != nil || !reached {
-			t.Errorf("%s with its scope: reached %v, %v", registered.Name, reached, err)
+		if registered.argument == "" {
+			rows = append(rows, row{registered.Name, `{}`, registered.scope})
+		}
+	}
+	for _, r := range rows {
+		if err := call(r.tool, r.arguments, r.scope); err != nil || !reached {
+			t.Errorf("%s %s with its scope: reached %v, %v", r.tool, r.arguments, reached, err)
 		}
 		for _, scope := range store.ResourceScopes() {
-			if scope == registered.scope {
+			if scope == r.scope {
 				continue
 			}
-			if err := call(registered.Name, scope); err == nil || reached {
-				t.Errorf("%s with %s: reached %v, %v, want a refusal", registered.Name, scope, reached, err)
+			if err := call(r.tool, r.arguments, scope); err == nil || reached {
+				t.Errorf("%s %s with %s: reached %v, %v, want a refusal", r.tool, r.arguments, scope, reached, err)
 			}
 		}
 	}
-	err := call("nope", store.ResourceScopes()...)
+	err := call("nope", `{}`, store.ResourceScopes()...)
 	if e, ok := err.(*jsonrpc.Error); !ok || e.Code != jsonrpc.CodeInvalidParams || reached {
 		t.Errorf("an unknown tool: reached %v, %v", reached, err)
 	}

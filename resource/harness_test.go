@@ -151,7 +151,7 @@ func (f *fixture) sign(t testing.TB, c accesstoken.Claims) string {
 }
 
 // everything is the scopes of a connection that may use every tool.
-var everything = []string{store.ScopeIncidentsRead, store.ScopeIncidentsWrite, store.ScopeSchedulesRead}
+var everything = store.ResourceScopes()
 
 // bearer returns the Authorization header of a connection with scopes.
 func (f *fixture) bearer(t testing.TB, scopes ...string) http.Header {

@@ -12,6 +12,7 @@ package resource
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -50,6 +51,11 @@ type Config struct {
 	// consented to it. What is done through the connection is shown under it:
 	// "Alice via Claude".
 	ClientName func(ctx context.Context, connection uuid.UUID) (string, error)
+
+	// ConfirmationKey seals what a client carries between the question whether a
+	// person confirms something and their answer (see question). Replicas must
+	// share it. The zero value is a key of its own, which no other server has.
+	ConfirmationKey [32]byte
 
 	// Usage, if set, is told of every request that passed the gate. It is
 	// called on the path of the request and must not wait.
@@ -96,6 +102,9 @@ func New(c Config) *Server {
 	}
 	if c.Annotate == nil {
 		c.Annotate = func(context.Context, ...slog.Attr) {}
+	}
+	if c.ConfirmationKey == [32]byte{} {
+		_, _ = rand.Read(c.ConfirmationKey[:]) // never fails
 	}
 	s := &Server{Config: c, origins: map[string]bool{originOf(c.PublicURL): true}}
 	_, s.host, _ = strings.Cut(originOf(c.PublicURL), "://")

@@ -19,7 +19,8 @@ var (
 )
 
 // newStore returns a database with two organizations: Acme of Alice and Bob,
-// who take turns on call by the week, Alice first; and Globex of Carol.
+// who take turns on call by the week, Alice first, and whose status page shows
+// the API; and Globex of Carol.
 func newStore(t testing.TB) *store.Store {
 	t.Helper()
 	st := storetest.Open(t)
@@ -56,6 +57,8 @@ func newStore(t testing.TB) *store.Store {
 			[]any{acme.ID, policyDefault, uuid.New(), schedulePrimary}},
 		{`INSERT INTO escalation_layers (org_id, policy_id, id, position, ack_timeout_minutes, user_ids) VALUES ($1, $2, $3, 2, 5, '{user_bob}')`,
 			[]any{acme.ID, policyDefault, uuid.New()}},
+		{`INSERT INTO status_pages (org_id, slug, name, published, created_at) VALUES ($1, 'acme', 'Acme', true, $2)`, []any{acme.ID, now}},
+		{`INSERT INTO status_page_components (org_id, component_id, position) VALUES ($1, $2, 1)`, []any{acme.ID, componentAPI}},
 	} {
 		if _, err := st.Pool().Exec(t.Context(), row.sql, row.args...); err != nil {
 			t.Fatal(err)

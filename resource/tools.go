@@ -3,6 +3,8 @@ package resource
 import (
 	"bytes"
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -26,7 +28,7 @@ acknowledge_incident and resolve_incident stop pages for good, and no status eve
 A failed call answers "code: sentence". The sentence says what to do instead.`
 
 // registeredTools returns every tool with the scope that it needs (design §10).
-// A connection sees only those whose scope it has.
+// A connection sees those that it may use in some way.
 func (s *Server) registeredTools() []*tool {
 	return append([]*tool{
 		define(store.ScopeIncidentsRead, mcp.Tool{
@@ -57,6 +59,19 @@ func (s *Server) registeredTools() []*tool {
 				"Called twice, it creates two incidents, unless both calls carry the same idempotencyKey.",
 			Annotations: creates(),
 		}, untrustedInCreated(), s.createIncident),
+
+		define(store.ScopeIncidentsWrite, mcp.Tool{
+			Name:  "post_incident_update",
+			Title: "Post an incident update",
+			Description: "Appends an update to an open incident's timeline, in the person's name; it cannot be edited. " +
+				"With visibility internal only members of the organization see it. " +
+				"With visibility public customers read it on the status page, and the first one makes the incident's title public: " +
+				"choose it only where the person wants exactly this text published. " +
+				"The person may be asked to confirm; or the text is kept as a draft that they publish in the dashboard: update is null then, and nothing has been published. " +
+				"Called twice, it posts twice, unless both calls carry the same idempotencyKey.",
+			Annotations: posts(),
+		}, untrustedInPosted(), s.postIncidentUpdate).
+			unless("visibility", string(store.VisibilityPublic), store.ScopeIncidentsPublish),
 	}, s.lifecycleTools()...)
 }
 
@@ -72,10 +87,16 @@ func creates() *mcp.ToolAnnotations {
 	return &mcp.ToolAnnotations{DestructiveHint: new(false), OpenWorldHint: new(true)}
 }
 
+// posts are the hints of a tool that adds what cannot be taken back and may be
+// read by anybody, and does so anew at every call.
+func posts() *mcp.ToolAnnotations {
+	return &mcp.ToolAnnotations{DestructiveHint: new(false), OpenWorldHint: new(true)}
+}
+
 // tool is one tool, ready to be added to servers.
 type tool struct {
 	mcp.Tool
-	scope string
+	access
 	input *jsonschema.Schema
 	add   func(*mcp.Server)
 }
@@ -95,6 +116,7 @@ func (s *Server) actor(ctx context.Context, c *call) (incident.Actor, error) {
 	}
 	return incident.Actor{
 		UserID: c.claims.Subject, ClientName: client, OrgID: c.claims.OrgID,
+		MayPublish: c.claims.HasScope(store.ScopeIncidentsPublish),
 		Call: incident.Call{
 			Tool: c.tool, ConnectionID: c.claims.ConnectionID, ClientID: c.claims.ClientID,
 			RequestID: c.requestID, At: c.begun,
@@ -113,6 +135,9 @@ func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
 	t.InputSchema, t.OutputSchema = in, outputSchemaOf[Out]()
 	handler := func(ctx context.Context, req *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
 		out, err := handle(ctx, &call{exchangeOf(req.Extra), t.Name, req}, in)
+		if ask, ok := errors.AsType[*question](err); ok {
+			return ask.result(), nil, nil
+		}
 		if err != nil {
 			return nil, nil, handlerError{err}
 		}
@@ -121,7 +146,7 @@ func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
 		// once more. That it fits the schema is what the tests say.
 		return success(out, untrusted), nil, nil
 	}
-	return &tool{Tool: t, scope: scope, input: in, add: func(s *mcp.Server) { mcp.AddTool(s, &t, handler) }}
+	return &tool{Tool: t, access: access{scope: scope}, input: in, add: func(s *mcp.Server) { mcp.AddTool(s, &t, handler) }}
 }
 
 // catalog is the tools by name, and by the scopes that they need.
@@ -138,7 +163,7 @@ func newCatalog(list []*tool) *catalog {
 	}
 	for _, scope := range store.ResourceScopes() {
 		for _, t := range list {
-			if t.scope == scope {
+			if slices.Contains(t.scopes(), scope) {
 				c.scopes = append(c.scopes, scope)
 				break
 			}
@@ -161,7 +186,7 @@ func (c *catalog) visible(claims *accesstoken.Claims) visibility {
 	return v
 }
 
-// mayForbid reports whether body may name a tool that claims do not allow. It
+// mayForbid reports whether body may use a tool in a way that claims do not allow. It
 // spares most bodies a decoder that costs as much as half a call: without a
 // backslash every string of a JSON text stands in it as it is.
 func (c *catalog) mayForbid(claims *accesstoken.Claims, body []byte) bool {
@@ -172,7 +197,7 @@ func (c *catalog) mayForbid(claims *accesstoken.Claims, body []byte) bool {
 		return true
 	}
 	for _, t := range c.list {
-		if !claims.HasScope(t.scope) && bytes.Contains(body, []byte(t.Name)) {
+		if !t.allowsAll(claims) && bytes.Contains(body, []byte(t.Name)) {
 			return true
 		}
 	}
@@ -200,7 +225,7 @@ func (s *Server) newMCPServers() []*mcp.Server {
 				},
 			})
 		for _, t := range s.catalog.list {
-			if visibility(v)&s.catalog.visible(&accesstoken.Claims{Scopes: []string{t.scope}}) != 0 {
+			if visibility(v)&s.catalog.visible(&accesstoken.Claims{Scopes: t.scopes()}) != 0 {
 				t.add(server)
 			}
 		}

@@ -70,6 +70,7 @@ type Incident struct {
 	EscalationPolicyID *uuid.UUID
 	AffectedComponents []ComponentRef // by name; empty, never nil
 	AcknowledgedAt     *time.Time
+	PublicAt           *time.Time // since when strangers may know of it; nil: they may not
 	CreatedBy          Actor
 	CreatedAt          time.Time // never earlier than that of a lower SequentialID
 	UpdatedAt          time.Time
@@ -135,7 +136,7 @@ const incidentFrom = `
 		WHERE ic.org_id = $1 AND ic.incident_id = i.id) affected`
 
 const incidentColumns = `
-	       i.id, i.org_id, i.sequential_id, i.title, i.severity, i.status, i.escalation_policy_id, i.acknowledged_at,
+	       i.id, i.org_id, i.sequential_id, i.title, i.severity, i.status, i.escalation_policy_id, i.acknowledged_at, i.public_at,
 	       i.created_at, i.updated_at, i.resolved_at, i.created_by, i.created_via,
 	       creator.name AS creator_name, creator.email AS creator_email,
 	       i.owner_id, owner.name AS owner_name, owner.email AS owner_email,
@@ -151,6 +152,7 @@ type incidentRow struct {
 	Status                         IncidentStatus
 	EscalationPolicyID             *uuid.UUID
 	AcknowledgedAt                 *time.Time
+	PublicAt                       *time.Time
 	CreatedAt, UpdatedAt           time.Time
 	ResolvedAt                     *time.Time
 	CreatedBy                      string
@@ -166,7 +168,7 @@ func (r *incidentRow) incident() *Incident {
 		ID: r.ID, OrgID: r.OrgID, SequentialID: r.SequentialID,
 		Title: r.Title, Description: r.Description, Severity: r.Severity, Status: r.Status,
 		EscalationPolicyID: r.EscalationPolicyID, AffectedComponents: make([]ComponentRef, len(r.ComponentIDs)),
-		AcknowledgedAt: r.AcknowledgedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, ResolvedAt: r.ResolvedAt,
+		AcknowledgedAt: r.AcknowledgedAt, PublicAt: r.PublicAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, ResolvedAt: r.ResolvedAt,
 		CreatedBy: Actor{Person{r.CreatedBy, r.CreatorName, r.CreatorEmail}, r.CreatedVia},
 	}
 	if r.OwnerID != nil {

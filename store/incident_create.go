@@ -36,6 +36,7 @@ type NewIncident struct {
 	OwnerID            *string
 	EscalationPolicyID *uuid.UUID
 	ComponentIDs       []uuid.UUID // distinct components of the organization
+	Public             bool        // strangers may know of it, title included, from the beginning
 }
 
 // CreateIncidentTx creates an incident under investigation with the next
@@ -62,8 +63,9 @@ func (s *Store) CreateIncidentTx(ctx context.Context, tx pgx.Tx, n NewIncident, 
 			RETURNING last_sequential_id, last_created_at
 		), incident AS (
 			INSERT INTO incidents (org_id, id, sequential_id, title, description, severity, status, owner_id,
-			                       escalation_policy_id, created_by, created_via, created_at, updated_at)
-			SELECT $1, $2, last_sequential_id, $3, $4, $5, 'investigating', $6, $7, $8, $10, last_created_at, last_created_at
+			                       escalation_policy_id, created_by, created_via, created_at, updated_at, public_at)
+			SELECT $1, $2, last_sequential_id, $3, $4, $5, 'investigating', $6, $7, $8, $10, last_created_at, last_created_at,
+			       CASE WHEN $13 THEN last_created_at END
 			FROM counter
 			RETURNING created_at
 		), tagged AS (
@@ -73,7 +75,7 @@ func (s *Store) CreateIncidentTx(ctx context.Context, tx pgx.Tx, n NewIncident, 
 		INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, via, status)
 		SELECT $1, $2, $12, 'incident_created', created_at, $8, $10, 'investigating' FROM incident`,
 		n.OrgID, id, n.Title, n.Description, n.Severity, n.OwnerID, n.EscalationPolicyID, c.UserID, c.At, c.Via,
-		components, uuid.Must(uuid.NewV7()))
+		components, uuid.Must(uuid.NewV7()), n.Public)
 	batch.Queue(`SET LOCAL lock_timeout = DEFAULT`) // what else the caller does is not bounded
 	err := tx.SendBatch(ctx, batch).Close()
 	if violates(err, "incident_components_component") {

@@ -110,34 +110,3 @@ func changedAt(rows pgx.Rows, err error) (time.Time, error) {
 	}
 	return at, err
 }
-
-// Visibility is who may read an update.
-type Visibility string
-
-// The visibilities.
-const (
-	VisibilityInternal Visibility = "internal" // members
-	VisibilityPublic   Visibility = "public"   // everybody, on the status page
-)
-
-// PostUpdateTx appends an update to an open incident and returns its id, or
-// ErrConflict if the incident is resolved. Whether the incident has a public
-// surface is the caller's rule.
-func (s *Store) PostUpdateTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, body string, v Visibility, c Change) (uuid.UUID, error) {
-	tag, err := tx.Exec(ctx, `
-		UPDATE incidents SET updated_at = GREATEST(updated_at, $3) WHERE org_id = $1 AND id = $2 AND status <> 'resolved'`, orgID, incidentID, c.At)
-	if err != nil {
-		return uuid.Nil, wrap("posting update", err)
-	}
-	if tag.RowsAffected() == 0 {
-		return uuid.Nil, ErrConflict
-	}
-	id := uuid.Must(uuid.NewV7())
-	if _, err := tx.Exec(ctx, `
-		INSERT INTO incident_updates (org_id, incident_id, id, body, visibility, posted_by, posted_via, posted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, orgID, incidentID, id, body, v, c.UserID, c.Via, c.At); err != nil {
-		return uuid.Nil, wrap("posting update", err)
-	}
-	return id, s.addEventsTx(ctx, tx, orgID, incidentID, IncidentEvent{
-		Type: EventUpdatePosted, At: c.At, ActorID: &c.UserID, Via: c.Via, UpdateID: &id})
-}

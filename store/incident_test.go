@@ -148,8 +148,8 @@ func TestAnIncidentIsChangedOnceAndNotAfterItIsResolved(t *testing.T) {
 			return nil, s.AcknowledgeIncidentTx(ctx, tx, orgID, i.ID, by)
 		}
 	}
-	post := func(orgID string) func(context.Context, pgx.Tx) (uuid.UUID, error) {
-		return func(ctx context.Context, tx pgx.Tx) (uuid.UUID, error) {
+	post := func(orgID string) func(context.Context, pgx.Tx) (*store.Update, error) {
+		return func(ctx context.Context, tx pgx.Tx) (*store.Update, error) {
 			return s.PostUpdateTx(ctx, tx, orgID, i.ID, "Hello.", store.VisibilityInternal, by)
 		}
 	}

@@ -248,11 +248,3 @@ func (s *Store) OverrideComponentStatusTx(ctx context.Context, tx pgx.Tx, orgID 
 	}
 	return wrap("overriding component status", err)
 }
-
-// MakeIncidentPublicTx makes an incident public, title included, unless it is
-// already. Nothing makes it secret again.
-func (s *Store) MakeIncidentPublicTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, at time.Time) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE incidents SET public_at = $3 WHERE org_id = $1 AND id = $2 AND public_at IS NULL`, orgID, incidentID, at)
-	return wrap("making incident public", err)
-}

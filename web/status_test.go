@@ -129,24 +129,26 @@ func (o *statusOrg) incident(title string, severity store.Severity, ago time.Dur
 	return id
 }
 
+// publish makes an incident public as one is that was made by somebody who may
+// publish: without a word.
 func (o *statusOrg) publish(id uuid.UUID, ago time.Duration) {
 	o.t.Helper()
-	o.do(func(ctx context.Context, tx pgx.Tx) error {
-		return o.store.MakeIncidentPublicTx(ctx, tx, o.id, id, now.Add(-ago))
-	})
+	o.sql(`UPDATE incidents SET public_at = $3 WHERE org_id = $1 AND id = $2 AND public_at IS NULL`, o.id, id, now.Add(-ago))
 }
 
 // says posts a public update, which makes its incident public.
 func (o *statusOrg) says(id uuid.UUID, body string, ago time.Duration) uuid.UUID {
 	o.t.Helper()
-	o.publish(id, ago)
 	return o.post(id, body, store.VisibilityPublic, ago)
 }
 
 func (o *statusOrg) post(id uuid.UUID, body string, v store.Visibility, ago time.Duration) (update uuid.UUID) {
 	o.t.Helper()
-	o.do(func(ctx context.Context, tx pgx.Tx) (err error) {
-		update, err = o.store.PostUpdateTx(ctx, tx, o.id, id, body, v, o.change(ago))
+	o.do(func(ctx context.Context, tx pgx.Tx) error {
+		u, err := o.store.PostUpdateTx(ctx, tx, o.id, id, body, v, o.change(ago))
+		if err == nil {
+			update = u.ID
+		}
 		return err
 	})
 	return update
@@ -154,8 +156,12 @@ func (o *statusOrg) post(id uuid.UUID, body string, v store.Visibility, ago time
 
 func (o *statusOrg) redact(update uuid.UUID) {
 	o.t.Helper()
-	_, err := o.store.Pool().Exec(o.t.Context(), `
-		UPDATE incident_updates SET body = NULL, redacted_at = $3, redacted_by = posted_by WHERE org_id = $1 AND id = $2`, o.id, update, now)
+	o.sql(`UPDATE incident_updates SET body = NULL, redacted_at = $3, redacted_by = posted_by WHERE org_id = $1 AND id = $2`, o.id, update, now)
+}
+
+func (o *statusOrg) sql(statement string, args ...any) {
+	o.t.Helper()
+	_, err := o.store.Pool().Exec(o.t.Context(), statement, args...)
 	o.must(err)
 }
 
@@ -296,23 +302,24 @@ func TestNothingInternalIsOnTheStatusPage(t *testing.T) {
 	other := s.org("globex", store.Component{Name: "API of globex"})
 	other.says(other.incident("Incident of globex", store.SeverityCritical, time.Hour, "API of globex"), "Update of globex", time.Hour)
 
+	long := o.incident("Long ago", store.SeverityCritical, 100*24*time.Hour, "API")
+	o.says(long, "Update of long ago", 100*24*time.Hour)
+	o.resolve(long, store.StatusInvestigating, 91*24*time.Hour)
 	public := o.incident("Public", store.SeverityHigh, time.Hour, "API", "Hidden")
 	o.post(public, "Internal before", store.VisibilityInternal, 50*time.Minute)
 	o.says(public, "For customers", 40*time.Minute)
 	o.post(public, "Internal after", store.VisibilityInternal, 30*time.Minute)
 	o.redact(o.says(public, "Redacted", 20*time.Minute))
 	secret := o.incident("Secret", store.SeverityCritical, time.Hour, "API")
-	// No tool posts a public update without making its incident public; should one
-	// ever be stored, it still waits for somebody to publish the incident.
-	o.post(secret, "Update of a secret", store.VisibilityPublic, time.Hour)
+	// A public update makes its incident public; should one ever be stored that did
+	// not, it still waits for somebody to publish the incident.
+	o.says(secret, "Update of a secret", time.Hour)
+	o.sql(`UPDATE incidents SET public_at = NULL WHERE org_id = $1 AND id = $2`, o.id, secret)
 	o.says(o.incident("Elsewhere", store.SeverityCritical, time.Hour, "Hidden"), "Update elsewhere", time.Hour)
 	past := o.incident("Past", store.SeverityCritical, time.Hour, "API")
 	o.says(past, "For customers, too", 50*time.Minute)
 	o.post(past, "Internal of the past", store.VisibilityInternal, 45*time.Minute)
 	o.resolve(past, store.StatusInvestigating, 40*time.Minute)
-	long := o.incident("Long ago", store.SeverityCritical, 100*24*time.Hour, "API")
-	o.says(long, "Update of long ago", 100*24*time.Hour)
-	o.resolve(long, store.StatusInvestigating, 91*24*time.Hour)
 	o.do(func(ctx context.Context, tx pgx.Tx) error {
 		_, err := s.store.PageLayerTx(ctx, tx, store.LayerPage{
 			OrgID: o.id, IncidentID: public, Layer: 1, PersonIDs: []string{"user_acme"}, NextPageAt: now.Add(time.Hour)}, now)

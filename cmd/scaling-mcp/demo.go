@@ -313,9 +313,6 @@ func (d demoSeed) step(ctx context.Context, id uuid.UUID, status *store.Incident
 		visibility := store.VisibilityInternal
 		if step.public {
 			visibility = store.VisibilityPublic
-			if err := d.store.MakeIncidentPublicTx(ctx, d.tx, d.orgID, id, c.At); err != nil {
-				return err
-			}
 		}
 		if _, err := d.store.PostUpdateTx(ctx, d.tx, d.orgID, id, step.says, visibility, c); err != nil {
 			return err

@@ -80,6 +80,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Liveness:             p.liveness,
 		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log, Paging: p.paging}),
 		ClientName:           p.store.ConnectionClientName,
+		ConfirmationKey:      p.keys.Derive("confirmation"),
 		Usage:                p.usage.Touch,
 		Audit:                p.audit.Record,
 		Annotate:             annotate,

@@ -237,7 +237,7 @@ func sweep(ctx context.Context, st *store.Store, documents *authz.Documents, c *
 		now := time.Now()
 		bounded, cancel := context.WithTimeout(ctx, sweepBound)
 		_, err := st.DeleteExpiredIdempotencyKeys(bounded, now)
-		err = errors.Join(err, st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(c.AccessTokenTTL))),
+		err = errors.Join(err, st.DeleteExpiredConfirmations(bounded, now), st.DeleteExpired(bounded, now), st.PruneRefreshTokens(bounded, now.Add(-authz.ReplayUntilUsed(c.AccessTokenTTL))),
 			st.DeleteSigningKeysRetired(bounded, now.Add(-authz.RetiredKeyKept)),
 			st.PrepareAuditLog(bounded, c.AuditMonths, now),
 			documents.RefreshKeySets(bounded))

@@ -144,10 +144,15 @@ func (s *Service) createTx(ctx context.Context, tx pgx.Tx, a Actor, in Create, c
 			return nil, err
 		}
 	}
+	public, err := s.publicFromTheBeginningTx(ctx, tx, a)
+	if err != nil {
+		return nil, err
+	}
 
 	// From here on other incidents of the organization wait.
 	n := store.NewIncident{
 		OrgID: a.OrgID, Title: in.Title, Description: in.Description, Severity: store.Severity(in.Severity), ComponentIDs: components,
+		Public: public,
 	}
 	if owner != nil {
 		n.OwnerID = &owner.ID

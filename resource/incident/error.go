@@ -25,6 +25,7 @@ const (
 	CodeIncidentResolved        = "incident_resolved"
 	CodeInvalidComponentID      = "invalid_component_id"
 	CodeDuplicateComponentID    = "duplicate_component_id"
+	CodeNoPublicSurface         = "no_public_surface"
 	CodeInvalidArguments        = "invalid_arguments"
 	CodeKeyReused               = "idempotency_key_reused"
 	CodeKeyInProgress           = "idempotency_in_progress"

@@ -48,10 +48,11 @@ type Actor struct {
 	UserID     string
 	ClientName string // shown as "Alice via Claude"; empty in the dashboard
 	OrgID      string
+	MayPublish bool // what strangers read
 	Call       Call
 }
 
-// change is what the actor does at an instant.
+// change is what the actor does at an instant, for the store.
 func (a Actor) change(at time.Time) store.Change {
 	c := store.Change{UserID: a.UserID, At: at}
 	if a.ClientName != "" {

@@ -24,6 +24,7 @@ type storedIncident struct {
 	EscalationPolicyID *uuid.UUID           `json:"escalationPolicyId"`
 	AffectedComponents []storedComponent    `json:"affectedComponents"`
 	AcknowledgedAt     *time.Time           `json:"acknowledgedAt"`
+	PublicAt           *time.Time           `json:"publicAt,omitempty"`
 	CreatedBy          storedPerson         `json:"createdBy"`
 	CreatedVia         *string              `json:"createdVia"`
 	CreatedAt          time.Time            `json:"createdAt"`
@@ -48,7 +49,7 @@ func newStoredIncident(i *store.Incident) storedIncident {
 		Title: i.Title, Description: i.Description, Severity: i.Severity, Status: i.Status,
 		Owner: (*storedPerson)(i.Owner), EscalationPolicyID: i.EscalationPolicyID,
 		AffectedComponents: make([]storedComponent, len(i.AffectedComponents)),
-		AcknowledgedAt:     i.AcknowledgedAt, CreatedBy: storedPerson(i.CreatedBy.Person), CreatedVia: i.CreatedBy.Via,
+		AcknowledgedAt:     i.AcknowledgedAt, PublicAt: i.PublicAt, CreatedBy: storedPerson(i.CreatedBy.Person), CreatedVia: i.CreatedBy.Via,
 		CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt, ResolvedAt: i.ResolvedAt,
 	}
 	for n, component := range i.AffectedComponents {
@@ -63,7 +64,7 @@ func (i *storedIncident) incident() *store.Incident {
 		Title: i.Title, Description: i.Description, Severity: i.Severity, Status: i.Status,
 		Owner: (*store.Person)(i.Owner), EscalationPolicyID: i.EscalationPolicyID,
 		AffectedComponents: make([]store.ComponentRef, len(i.AffectedComponents)),
-		AcknowledgedAt:     i.AcknowledgedAt, CreatedBy: store.Actor{Person: store.Person(i.CreatedBy), Via: i.CreatedVia},
+		AcknowledgedAt:     i.AcknowledgedAt, PublicAt: i.PublicAt, CreatedBy: store.Actor{Person: store.Person(i.CreatedBy), Via: i.CreatedVia},
 		CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt, ResolvedAt: i.ResolvedAt,
 	}
 	for n, component := range i.AffectedComponents {

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// DraftLifetime is how long a draft waits for its author.
+const DraftLifetime = 24 * time.Hour
+
+// confirmationsKept is how long after its expiry an answer that was used is
+// remembered: more than the clocks of two replicas may differ by.
+const confirmationsKept = time.Hour
+
+// draftsKept is how long after its end a draft can still be looked at, by an
+// author who comes late and wants to know what happened.
+const draftsKept = 7 * 24 * time.Hour
+
+// NewDraft is a public update that has no author's word yet.
+type NewDraft struct {
+	OrgID      string
+	IncidentID uuid.UUID
+	Body       string
+	BodyHash   [32]byte // SHA-256
+	AuthorID   string
+	Via        string // the client's name
+	At         time.Time
+}
+
+// DraftState is what became of a draft.
+type DraftState string
+
+// The states of a draft.
+const (
+	DraftWaiting   DraftState = "waiting"
+	DraftPublished DraftState = "published"
+	DraftDiscarded DraftState = "discarded"
+	DraftExpired   DraftState = "expired"
+)
+
+// Draft is a public update that its author publishes in the dashboard, or does
+// not, with what decides whether they can.
+type Draft struct {
+	OrgID       string
+	ID          uuid.UUID
+	Body        string
+	AuthorID    string
+	Via         string // the client's name
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	PublishedAt *time.Time
+	UpdateID    *uuid.UUID // of the update that it became
+	DiscardedAt *time.Time
+
+	IncidentID     uuid.UUID
+	SequentialID   int
+	Title          string
+	IncidentStatus IncidentStatus
+	PublicAt       *time.Time // of the incident
+	Rule           PublicUpdates
+	StatusPage     *string // slug of the page that would show it; nil: there is none
+}
+
+// State returns what had become of the draft at an instant.
+func (d *Draft) State(now time.Time) DraftState {
+	switch {
+	case d.PublishedAt != nil:
+		return DraftPublished
+	case d.DiscardedAt != nil:
+		return DraftDiscarded
+	case !now.Before(d.ExpiresAt):
+		return DraftExpired
+	}
+	return DraftWaiting
+}
+
+// Publishable reports whether the author could publish the draft at an instant.
+func (d *Draft) Publishable(now time.Time) bool {
+	return d.State(now) == DraftWaiting && d.Rule != PublicUpdatesNever && d.IncidentStatus != StatusResolved && d.StatusPage != nil
+}
+
+// KeepDraftTx keeps a draft and returns its id. If the author has one of the
+// same text for the same incident that has not expired, whatever became of it,
+// that one's id is returned instead, and kept is false.
+//
+// The transaction holds the incident's row (LockIncidentTx).
+func (s *Store) KeepDraftTx(ctx context.Context, tx pgx.Tx, d NewDraft) (id uuid.UUID, kept bool, err error) {
+	row, err := one[struct{ ID uuid.UUID }](tx.Query(ctx, `
+		INSERT INTO update_drafts (org_id, id, incident_id, body, body_hash, author_id, via, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT ON CONSTRAINT update_drafts_text_unique DO UPDATE
+		SET id = excluded.id, via = excluded.via, created_at = excluded.created_at, expires_at = excluded.expires_at,
+		    published_at = NULL, update_id = NULL, discarded_at = NULL
+		WHERE update_drafts.expires_at <= excluded.created_at
+		RETURNING id`,
+		d.OrgID, uuid.Must(uuid.NewV7()), d.IncidentID, d.Body, d.BodyHash[:], d.AuthorID, d.Via, d.At, d.At.Add(DraftLifetime)))
+	if err == nil {
+		return row.ID, true, nil
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return uuid.Nil, false, wrap("keeping draft", err)
+	}
+	row, err = one[struct{ ID uuid.UUID }](tx.Query(ctx, `
+		SELECT id FROM update_drafts WHERE org_id = $1 AND incident_id = $2 AND author_id = $3 AND body_hash = $4`,
+		d.OrgID, d.IncidentID, d.AuthorID, d.BodyHash[:]))
+	if err != nil {
+		return uuid.Nil, false, wrap("reading the draft kept before", err)
+	}
+	return row.ID, false, nil
+}
+
+// Draft returns a draft that a person wrote in one of the given organizations,
+// else ErrNotFound.
+func (s *Store) Draft(ctx context.Context, orgIDs []string, authorID string, id uuid.UUID) (*Draft, error) {
+	d, err := readDraft(ctx, s.pool, orgIDs, authorID, id)
+	return d, wrap("reading draft", err)
+}
+
+// LockDraftTx returns a draft whose incident nobody else can change before the
+// transaction ends. Incidents are locked before drafts, here and by whoever
+// keeps one, so that neither waits for the other.
+func (s *Store) LockDraftTx(ctx context.Context, tx pgx.Tx, orgID, authorID string, id uuid.UUID) (*Draft, error) {
+	_, err := one[struct{ ID uuid.UUID }](tx.Query(ctx, `
+		SELECT i.id FROM update_drafts d JOIN incidents i ON i.org_id = d.org_id AND i.id = d.incident_id
+		WHERE d.org_id = $1 AND d.author_id = $2 AND d.id = $3
+		FOR NO KEY UPDATE OF i`, orgID, authorID, id))
+	if err != nil {
+		return nil, wrap("locking draft", err)
+	}
+	d, err := readDraft(ctx, tx, []string{orgID}, authorID, id)
+	return d, wrap("reading draft", err)
+}
+
+func readDraft(ctx context.Context, q querier, orgIDs []string, authorID string, id uuid.UUID) (*Draft, error) {
+	return one[Draft](q.Query(ctx, `
+		SELECT d.org_id, d.id, d.body, d.author_id, d.via, d.created_at, d.expires_at, d.published_at, d.update_id, d.discarded_at,
+		       i.id AS incident_id, i.sequential_id, i.title, i.status AS incident_status, i.public_at,
+		       COALESCE(p.public_updates, 'confirm_when_possible') AS rule, page.slug AS status_page
+		FROM update_drafts d
+		JOIN incidents i ON i.org_id = d.org_id AND i.id = d.incident_id
+		LEFT JOIN org_policies p ON p.org_id = d.org_id
+		LEFT JOIN status_pages page ON `+statusSurface+`
+		WHERE d.org_id = ANY ($1) AND d.author_id = $2 AND d.id = $3`, orgIDs, authorID, id))
+}
+
+// PublishedDraftTx records that a draft became an update, or returns ErrConflict
+// unless it was waiting.
+func (s *Store) PublishedDraftTx(ctx context.Context, tx pgx.Tx, orgID string, id, updateID uuid.UUID, now time.Time) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE update_drafts SET published_at = $4, update_id = $3
+		WHERE org_id = $1 AND id = $2 AND published_at IS NULL AND discarded_at IS NULL AND expires_at > $4`, orgID, id, updateID, now)
+	if err == nil && tag.RowsAffected() == 0 {
+		return ErrConflict
+	}
+	return wrap("publishing draft", err)
+}
+
+// PublishedTextTx does so for the waiting draft of a text that its author has
+// published in another way, if there is one: nobody shall publish it twice.
+func (s *Store) PublishedTextTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, authorID string, bodyHash [32]byte, updateID uuid.UUID, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE update_drafts SET published_at = $6, update_id = $5
+		WHERE org_id = $1 AND incident_id = $2 AND author_id = $3 AND body_hash = $4
+		  AND published_at IS NULL AND discarded_at IS NULL AND expires_at > $6`, orgID, incidentID, authorID, bodyHash[:], updateID, now)
+	return wrap("publishing the text of a draft", err)
+}
+
+// DiscardDraftTx records that the author does not want a draft published, and
+// returns the number of its incident, or ErrConflict unless it was waiting.
+func (s *Store) DiscardDraftTx(ctx context.Context, tx pgx.Tx, orgID, authorID string, id uuid.UUID, now time.Time) (sequentialID int, err error) {
+	row, err := one[struct{ SequentialID int }](tx.Query(ctx, `
+		UPDATE update_drafts d SET discarded_at = $4
+		FROM incidents i
+		WHERE d.org_id = $1 AND d.author_id = $2 AND d.id = $3 AND d.published_at IS NULL AND d.discarded_at IS NULL AND d.expires_at > $4
+		  AND i.org_id = $1 AND i.id = d.incident_id
+		RETURNING i.sequential_id`, orgID, authorID, id, now))
+	if errors.Is(err, ErrNotFound) {
+		return 0, ErrConflict
+	}
+	if err != nil {
+		return 0, wrap("discarding draft", err)
+	}
+	return row.SequentialID, nil
+}
+
+// DeleteExpiredConfirmations removes answers to questions for confirmation that
+// nobody could use any more, and drafts that ended a week ago.
+func (s *Store) DeleteExpiredConfirmations(ctx context.Context, now time.Time) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM spent_confirmations WHERE expires_at < $1`, now.Add(-confirmationsKept))
+	batch.Queue(`DELETE FROM update_drafts WHERE expires_at < $1`, now.Add(-draftsKept))
+	return wrap("deleting expired confirmations", s.pool.SendBatch(ctx, batch).Close())
+}
