@@ -32,7 +32,10 @@ type question struct {
 func (*question) Error() string { return "the person must be asked first" }
 
 func (q *question) result() *mcp.CallToolResult {
-	return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{confirmName: q.form}, RequestState: q.state}
+	return &mcp.CallToolResult{
+		Content:       []mcp.Content{}, // or it would be null
+		InputRequests: mcp.InputRequestMap{confirmName: q.form}, RequestState: q.state,
+	}
 }
 
 // Names of the one input that we request, and of the one field of its form.
@@ -41,13 +44,15 @@ const (
 	publishField = "publish"
 )
 
-// canAsk reports whether the client of a call can show its person a form and
-// call again. Capabilities are part of the request since 2026-07-28. Before,
-// they are part of a session, which does not exist here: then nobody is known to
-// be able to.
+// sinceQuestions is the first protocol version in which a client is asked by the
+// result of its call, and says with each request what it can do. Before, both
+// were part of a session, which does not exist here.
+const sinceQuestions = "2026-07-28"
+
+// canAsk reports whether the client of a call can show its person a form.
 func canAsk(req *mcp.CallToolRequest) bool {
-	if req.Session.InitializeParams() != nil {
-		return false // an older protocol
+	if req.Session.InitializeParams().ProtocolVersion < sinceQuestions {
+		return false
 	}
 	capabilities := req.ClientCapabilities()
 	if capabilities == nil || capabilities.Elicitation == nil {

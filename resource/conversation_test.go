@@ -235,6 +235,7 @@ func fitsSchema(t testing.TB, schemas map[string]*jsonschema.Resolved, message j
 	var got struct {
 		Result *struct {
 			IsError           bool
+			ResultType        string
 			StructuredContent json.RawMessage
 			Content           []struct{ Text string }
 		}
@@ -242,9 +243,9 @@ func fitsSchema(t testing.TB, schemas map[string]*jsonschema.Resolved, message j
 	if json.Unmarshal(message, &call) != nil || call.Method != "tools/call" || json.Unmarshal([]byte(a.body), &got) != nil || got.Result == nil {
 		return
 	}
-	if got.Result.IsError {
+	if got.Result.IsError || got.Result.ResultType == "input_required" {
 		if got.Result.StructuredContent != nil {
-			t.Errorf("%s: an error has structured content: %s", call.Params.Name, got.Result.StructuredContent)
+			t.Errorf("%s: an error or a question has structured content: %s", call.Params.Name, got.Result.StructuredContent)
 		}
 		return
 	}

@@ -83,12 +83,27 @@ func (d *Draft) Publishable(now time.Time) bool {
 	return d.State(now) == DraftWaiting && d.Rule != PublicUpdatesNever && d.IncidentStatus != StatusResolved && d.StatusPage != nil
 }
 
-// KeepDraftTx keeps a draft and returns its id. If the author has one of the
-// same text for the same incident that has not expired, whatever became of it,
-// that one's id is returned instead, and kept is false.
-//
-// The transaction holds the incident's row (LockIncidentTx).
-func (s *Store) KeepDraftTx(ctx context.Context, tx pgx.Tx, d NewDraft) (id uuid.UUID, kept bool, err error) {
+// DraftOfTextTx returns the draft that an author has of a text for an incident,
+// whatever became of it, or ErrNotFound where there is none that has not
+// expired. The transaction holds the incident's row (LockIncidentTx).
+func (s *Store) DraftOfTextTx(ctx context.Context, tx pgx.Tx, n NewDraft) (id uuid.UUID, decided bool, err error) {
+	row, err := one[struct {
+		ID      uuid.UUID
+		Decided bool
+	}](tx.Query(ctx, `
+		SELECT id, published_at IS NOT NULL OR discarded_at IS NOT NULL AS decided
+		FROM update_drafts
+		WHERE org_id = $1 AND incident_id = $2 AND author_id = $3 AND body_hash = $4 AND expires_at > $5`,
+		n.OrgID, n.IncidentID, n.AuthorID, n.BodyHash[:], n.At))
+	if err != nil {
+		return uuid.Nil, false, wrap("looking for a draft", err)
+	}
+	return row.ID, row.Decided, nil
+}
+
+// KeepDraftTx keeps a draft and returns its id, or ErrConflict if there is one of
+// the same text. The transaction holds the incident's row (LockIncidentTx).
+func (s *Store) KeepDraftTx(ctx context.Context, tx pgx.Tx, n NewDraft) (uuid.UUID, error) {
 	row, err := one[struct{ ID uuid.UUID }](tx.Query(ctx, `
 		INSERT INTO update_drafts (org_id, id, incident_id, body, body_hash, author_id, via, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -97,20 +112,14 @@ func (s *Store) KeepDraftTx(ctx context.Context, tx pgx.Tx, d NewDraft) (id uuid
 		    published_at = NULL, update_id = NULL, discarded_at = NULL
 		WHERE update_drafts.expires_at <= excluded.created_at
 		RETURNING id`,
-		d.OrgID, uuid.Must(uuid.NewV7()), d.IncidentID, d.Body, d.BodyHash[:], d.AuthorID, d.Via, d.At, d.At.Add(DraftLifetime)))
-	if err == nil {
-		return row.ID, true, nil
+		n.OrgID, uuid.Must(uuid.NewV7()), n.IncidentID, n.Body, n.BodyHash[:], n.AuthorID, n.Via, n.At, n.At.Add(DraftLifetime)))
+	if errors.Is(err, ErrNotFound) {
+		return uuid.Nil, ErrConflict
 	}
-	if !errors.Is(err, ErrNotFound) {
-		return uuid.Nil, false, wrap("keeping draft", err)
-	}
-	row, err = one[struct{ ID uuid.UUID }](tx.Query(ctx, `
-		SELECT id FROM update_drafts WHERE org_id = $1 AND incident_id = $2 AND author_id = $3 AND body_hash = $4`,
-		d.OrgID, d.IncidentID, d.AuthorID, d.BodyHash[:]))
 	if err != nil {
-		return uuid.Nil, false, wrap("reading the draft kept before", err)
+		return uuid.Nil, wrap("keeping draft", err)
 	}
-	return row.ID, false, nil
+	return row.ID, nil
 }
 
 // Draft returns a draft that a person wrote in one of the given organizations,
@@ -148,43 +157,28 @@ func readDraft(ctx context.Context, q querier, orgIDs []string, authorID string,
 }
 
 // PublishedDraftTx records that a draft became an update, or returns ErrConflict
-// unless it was waiting.
+// unless it was waiting. The transaction holds the incident's row.
 func (s *Store) PublishedDraftTx(ctx context.Context, tx pgx.Tx, orgID string, id, updateID uuid.UUID, now time.Time) error {
+	return decideDraft(ctx, tx, `published_at = $3, update_id = $4`, orgID, id, now, updateID)
+}
+
+// DiscardDraftTx records that the author does not want a draft published, or
+// returns ErrConflict unless it was waiting. The transaction holds the
+// incident's row.
+func (s *Store) DiscardDraftTx(ctx context.Context, tx pgx.Tx, orgID string, id uuid.UUID, now time.Time) error {
+	return decideDraft(ctx, tx, `discarded_at = $3`, orgID, id, now)
+}
+
+// decideDraft changes a draft that waits; args begin with its organization, its
+// id and the time.
+func decideDraft(ctx context.Context, tx pgx.Tx, set string, args ...any) error {
 	tag, err := tx.Exec(ctx, `
-		UPDATE update_drafts SET published_at = $4, update_id = $3
-		WHERE org_id = $1 AND id = $2 AND published_at IS NULL AND discarded_at IS NULL AND expires_at > $4`, orgID, id, updateID, now)
+		UPDATE update_drafts SET `+set+`
+		WHERE org_id = $1 AND id = $2 AND published_at IS NULL AND discarded_at IS NULL AND expires_at > $3`, args...)
 	if err == nil && tag.RowsAffected() == 0 {
 		return ErrConflict
 	}
-	return wrap("publishing draft", err)
-}
-
-// PublishedTextTx does so for the waiting draft of a text that its author has
-// published in another way, if there is one: nobody shall publish it twice.
-func (s *Store) PublishedTextTx(ctx context.Context, tx pgx.Tx, orgID string, incidentID uuid.UUID, authorID string, bodyHash [32]byte, updateID uuid.UUID, now time.Time) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE update_drafts SET published_at = $6, update_id = $5
-		WHERE org_id = $1 AND incident_id = $2 AND author_id = $3 AND body_hash = $4
-		  AND published_at IS NULL AND discarded_at IS NULL AND expires_at > $6`, orgID, incidentID, authorID, bodyHash[:], updateID, now)
-	return wrap("publishing the text of a draft", err)
-}
-
-// DiscardDraftTx records that the author does not want a draft published, and
-// returns the number of its incident, or ErrConflict unless it was waiting.
-func (s *Store) DiscardDraftTx(ctx context.Context, tx pgx.Tx, orgID, authorID string, id uuid.UUID, now time.Time) (sequentialID int, err error) {
-	row, err := one[struct{ SequentialID int }](tx.Query(ctx, `
-		UPDATE update_drafts d SET discarded_at = $4
-		FROM incidents i
-		WHERE d.org_id = $1 AND d.author_id = $2 AND d.id = $3 AND d.published_at IS NULL AND d.discarded_at IS NULL AND d.expires_at > $4
-		  AND i.org_id = $1 AND i.id = d.incident_id
-		RETURNING i.sequential_id`, orgID, authorID, id, now))
-	if errors.Is(err, ErrNotFound) {
-		return 0, ErrConflict
-	}
-	if err != nil {
-		return 0, wrap("discarding draft", err)
-	}
-	return row.SequentialID, nil
+	return wrap("deciding on a draft", err)
 }
 
 // DeleteExpiredConfirmations removes answers to questions for confirmation that

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -68,7 +67,7 @@ func (s *Service) Draft(ctx context.Context, orgIDs []string, authorID string, i
 // the person belongs to. It returns store.ErrNotFound if there is no such draft.
 func (s *Service) PublishDraft(ctx context.Context, orgID, authorID string, id uuid.UUID, requestID string) error {
 	now := s.config.Now()
-	err := pgx.BeginFunc(ctx, s.store.Pool(), func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, s.store.Pool(), func(tx pgx.Tx) error {
 		d, err := s.store.LockDraftTx(ctx, tx, orgID, authorID, id)
 		if err != nil {
 			return err
@@ -88,28 +87,25 @@ func (s *Service) PublishDraft(ctx context.Context, orgID, authorID string, id u
 		}
 		return s.recordTx(ctx, tx, inDashboard(orgID, authorID, "publish_draft", requestID, now), d.SequentialID)
 	})
-	return unlessDecided(err)
 }
 
 // DiscardDraft ends a draft of the person's without publishing it, if it waits.
+// It returns store.ErrNotFound if there is no such draft.
 func (s *Service) DiscardDraft(ctx context.Context, orgID, authorID string, id uuid.UUID, requestID string) error {
 	now := s.config.Now()
-	err := pgx.BeginFunc(ctx, s.store.Pool(), func(tx pgx.Tx) error {
-		sequentialID, err := s.store.DiscardDraftTx(ctx, tx, orgID, authorID, id, now)
+	return pgx.BeginFunc(ctx, s.store.Pool(), func(tx pgx.Tx) error {
+		d, err := s.store.LockDraftTx(ctx, tx, orgID, authorID, id)
 		if err != nil {
 			return err
 		}
-		return s.recordTx(ctx, tx, inDashboard(orgID, authorID, "discard_draft", requestID, now), sequentialID)
+		if d.State(now) != store.DraftWaiting {
+			return nil
+		}
+		if err := s.store.DiscardDraftTx(ctx, tx, orgID, d.ID, now); err != nil {
+			return err
+		}
+		return s.recordTx(ctx, tx, inDashboard(orgID, authorID, "discard_draft", requestID, now), d.SequentialID)
 	})
-	return unlessDecided(err)
-}
-
-// unlessDecided forgives what came too late: the draft tells who was first.
-func unlessDecided(err error) error {
-	if errors.Is(err, store.ErrConflict) {
-		return nil
-	}
-	return err
 }
 
 // inDashboard is a person who does something without a client.

@@ -146,41 +146,66 @@ func (in Post) check(idempotencyKey string) error {
 	return p.err()
 }
 
-// postTx posts the update or keeps it as a draft. did is false where the draft
-// was there already.
+// postTx posts the update or keeps it as a draft. did is false where it did
+// neither, because a draft of the text was there.
 func (s *Service) postTx(ctx context.Context, tx pgx.Tx, a Actor, in Post, bodyHash [32]byte, asked Confirmation) (stored storedPosted, did bool, err error) {
-	at := s.config.Now()
 	i, err := s.lockTx(ctx, tx, a.OrgID, in.SequentialID)
 	if err != nil {
 		return stored, false, err
 	}
-	if i.Status == store.StatusResolved {
-		return stored, false, refuse(CodeIncidentResolved, "Incident %d is resolved, which is final: nothing can be posted on it any more. If the problem is back, create a new incident.", in.SequentialID)
-	}
 	if in.public() {
-		slug, byDraft, err := s.publishableTx(ctx, tx, a, i, asked)
-		if err != nil {
-			return stored, false, err
-		}
-		if byDraft {
-			id, kept, err := s.store.KeepDraftTx(ctx, tx, store.NewDraft{
-				OrgID: a.OrgID, IncidentID: i.ID, Body: in.Body, BodyHash: bodyHash, AuthorID: a.UserID, Via: a.ClientName, At: at,
-			})
-			return storedPosted{DraftID: &id}, kept, err
-		}
-		stored.StatusPage = slug
+		return s.publishTx(ctx, tx, a, i, in.Body, bodyHash, asked)
 	}
-	u, err := s.store.PostUpdateTx(ctx, tx, a.OrgID, i.ID, in.Body, store.Visibility(in.Visibility), a.change(at))
+	if i.Status == store.StatusResolved {
+		return stored, false, resolved(i)
+	}
+	u, err := s.store.PostUpdateTx(ctx, tx, a.OrgID, i.ID, in.Body, store.VisibilityInternal, a.change(s.config.Now()))
 	if err != nil {
 		return stored, false, err
 	}
-	if in.public() {
-		if err := s.store.PublishedTextTx(ctx, tx, a.OrgID, i.ID, a.UserID, bodyHash, u.ID, at); err != nil {
-			return stored, false, err
-		}
+	return storedPosted{Update: newStoredUpdate(u)}, true, nil
+}
+
+// publishTx is postTx for a public update.
+func (s *Service) publishTx(ctx context.Context, tx pgx.Tx, a Actor, i *store.Incident, body string, bodyHash [32]byte, asked Confirmation) (stored storedPosted, did bool, err error) {
+	at := s.config.Now()
+	draft := store.NewDraft{
+		OrgID: a.OrgID, IncidentID: i.ID, Body: body, BodyHash: bodyHash, AuthorID: a.UserID, Via: a.ClientName, At: at,
 	}
-	stored.Update = newStoredUpdate(u)
-	return stored, true, nil
+	draftID, decided, err := s.store.DraftOfTextTx(ctx, tx, draft)
+	waits := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return stored, false, err
+	}
+	if decided {
+		return storedPosted{DraftID: &draftID}, false, nil
+	}
+	if i.Status == store.StatusResolved {
+		return stored, false, resolved(i)
+	}
+	slug, byDraft, err := s.publishableTx(ctx, tx, a, i, asked)
+	if err != nil {
+		return stored, false, err
+	}
+	if byDraft && !waits {
+		draftID, err = s.store.KeepDraftTx(ctx, tx, draft)
+	}
+	if byDraft {
+		return storedPosted{DraftID: &draftID}, !waits, err
+	}
+	u, err := s.store.PostUpdateTx(ctx, tx, a.OrgID, i.ID, body, store.VisibilityPublic, a.change(at))
+	if err != nil {
+		return stored, false, err
+	}
+	if waits {
+		// Or the person would publish it a second time.
+		err = s.store.PublishedDraftTx(ctx, tx, a.OrgID, draftID, u.ID, at)
+	}
+	return storedPosted{Update: newStoredUpdate(u), StatusPage: slug}, true, err
+}
+
+func resolved(i *store.Incident) error {
+	return refuse(CodeIncidentResolved, "Incident %d is resolved, which is final: nothing can be posted on it any more. If the problem is back, create a new incident.", i.SequentialID)
 }
 
 // publishableTx decides whether a public update may be posted, by draft or at
@@ -206,7 +231,7 @@ func (s *Service) publishableTx(ctx context.Context, tx pgx.Tx, a Actor, i *stor
 		// It counts once, whether or not the rule asks for it by now.
 		err := s.store.SpendConfirmationTx(ctx, tx, a.OrgID, asked.Nonce, asked.ExpiresAt)
 		if errors.Is(err, store.ErrConflict) {
-			return "", false, refuse(CodeConfirmationUsed, "The person's confirmation was used by an earlier call: if that was a yes, the update is posted. Look at get_incident_timeline before anything else.")
+			return "", false, refuse(CodeConfirmationUsed, "The person's answer was used by an earlier call: if it was a yes, the update is posted. Look at get_incident_timeline before anything else.")
 		}
 		return slug, false, err
 	}
