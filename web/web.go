@@ -1,13 +1,13 @@
 // Package web is the dashboard: the landing page; Settings, where a person sees
 // every client that is connected in their name and ends it, and where an
-// administrator does so for everybody in the organization; and the page of an
-// incident, where the links in tool results lead. It is also the status page of
-// an organization, which is for anybody.
+// administrator does so for everybody in the organization; and the pages of an
+// incident and of a draft, where the links in tool results lead. It is also the
+// status page of an organization, which is for anybody.
 //
 // It does not know who the person is, which organizations Clerk says they are
-// in, or how replicas hear of a revocation: Sessions, Memberships and
-// Revocations tell it. Every page works without JavaScript, and no GET changes
-// anything.
+// in, how replicas hear of a revocation, or what may be published: Sessions,
+// Memberships, Revocations and Drafts tell it. Every page works without
+// JavaScript, and no GET changes anything.
 package web
 
 import (
@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/google/uuid"
 
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/web/ui"
@@ -42,6 +44,17 @@ type Revocations interface {
 	Publish(ctx context.Context, revoked ...*store.Revocation) (confirmed bool)
 }
 
+// Drafts knows the public updates that wait for their author.
+type Drafts interface {
+	// Draft returns a draft that a person wrote in one of the given
+	// organizations, or store.ErrNotFound.
+	Draft(ctx context.Context, orgIDs []string, authorID string, id uuid.UUID) (*store.Draft, error)
+	// PublishDraft publishes a draft and DiscardDraft ends it. A draft that they
+	// cannot change stays as it is, and tells why.
+	PublishDraft(ctx context.Context, orgID, authorID string, id uuid.UUID, requestID string) error
+	DiscardDraft(ctx context.Context, orgID, authorID string, id uuid.UUID, requestID string) error
+}
+
 // Config is what a Server is made of. Every field is needed.
 type Config struct {
 	PublicURL   string // origin of every URL, without a trailing slash
@@ -49,6 +62,7 @@ type Config struct {
 	Sessions    Sessions
 	Memberships Memberships
 	Revocations Revocations
+	Drafts      Drafts
 	Log         *slog.Logger
 	Now         func() time.Time
 }
@@ -60,6 +74,7 @@ type Server struct {
 	sessions    Sessions
 	memberships Memberships
 	revocations Revocations
+	drafts      Drafts
 	log         *slog.Logger
 	now         func() time.Time
 	statusPages *statusPages
@@ -67,7 +82,10 @@ type Server struct {
 
 // New returns a Server.
 func New(c Config) *Server {
-	return &Server{c.PublicURL, c.Store, c.Sessions, c.Memberships, c.Revocations, c.Log, c.Now, newStatusPages()}
+	return &Server{
+		publicURL: c.PublicURL, store: c.Store, sessions: c.Sessions, memberships: c.Memberships, revocations: c.Revocations,
+		drafts: c.Drafts, log: c.Log, now: c.Now, statusPages: newStatusPages(),
+	}
 }
 
 // Mount adds everything below /settings, /incidents, /status and /assets to mux. The landing page
@@ -77,6 +95,9 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /settings/connections/{id}", s.signedIn(s.connection))
 	mux.Handle("POST /settings/connections/{id}/revoke", s.form(s.signedIn(s.revoke)))
 	mux.Handle("GET /settings/connect", s.signedIn(s.connect))
+	mux.Handle("GET /settings/drafts/{id}", s.signedIn(s.draft))
+	mux.Handle("POST /settings/drafts/{id}/publish", s.form(s.signedIn(s.publishDraft)))
+	mux.Handle("POST /settings/drafts/{id}/discard", s.form(s.signedIn(s.discardDraft)))
 	mux.Handle("GET /incidents/{id}", s.signedIn(s.incident))
 	mux.HandleFunc("GET /status/{slug}", s.status)
 	for _, path := range []string{"GET /settings", "GET /settings/{$}"} {

@@ -105,8 +105,9 @@ func open(t *testing.T) *dashboard {
 			d.must(d.store.ConfirmRevocations(ctx, revoked, now))
 			return true
 		}),
-		Log: slog.New(slog.NewTextHandler(&d.log, nil)),
-		Now: func() time.Time { return now },
+		Drafts: drafts{d.store},
+		Log:    slog.New(slog.NewTextHandler(&d.log, nil)),
+		Now:    func() time.Time { return now },
 	})
 	mux := http.NewServeMux()
 	server.Mount(mux)

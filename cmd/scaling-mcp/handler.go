@@ -71,6 +71,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Log:              p.log,
 		Now:              time.Now,
 	})
+	incidents := incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log, Paging: p.paging})
 	mcp := resource.New(resource.Config{
 		PublicURL:            c.PublicURL,
 		AllowedOrigins:       c.AllowedOrigins,
@@ -78,7 +79,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Version:              version(),
 		Tokens:               accesstoken.NewVerifier(c.PublicURL, []string{c.PublicURL, c.PublicURL + "/mcp"}, p.keys),
 		Liveness:             p.liveness,
-		Incidents:            incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log, Paging: p.paging}),
+		Incidents:            incidents,
 		ClientName:           p.store.ConnectionClientName,
 		ConfirmationKey:      p.keys.Derive("confirmation"),
 		Usage:                p.usage.Touch,
@@ -93,6 +94,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Sessions:    sessions,
 		Memberships: directory,
 		Revocations: p.liveness,
+		Drafts:      incidents,
 		Log:         p.log,
 		Now:         time.Now,
 	})
