@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"scaling.cloud/mcp/resource"
 	"scaling.cloud/mcp/store"
@@ -36,6 +37,80 @@ var smuggled = []string{
 	`{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"create_incident","arguments":{"title":"x","severity":"low"}}}`,
 	`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"title":"x","severity":"low"},"_meta":{"name":"list_incidents"},"name":"create_incident"}}`,
 	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"create_incident\\u0000\",\"arguments\":{}}}",
+}
+
+// smuggledPublic are bodies that one parser may read as a public update and
+// another as an internal one.
+func smuggledPublic() []string {
+	call := func(params string) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"post_incident_update",` + params + `}}`
+	}
+	const rest = `"sequentialId":1,"body":"x"`
+	return []string{
+		call(`"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"internal","visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"public","visibility":"internal"}`),
+		call(`"arguments":{` + rest + `,"visibility":"public","visibility":null}`),
+		call(`"arguments":{` + rest + `,"visibility":null,"visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"","visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"internal","Visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"Visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"VISIBILITY":"internal","visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"Public"}`),
+		call(`"arguments":{` + rest + `,"visibility":["public"]}`),
+		call(`"arguments":{` + rest + `,"visibility":{"visibility":"public"}}`),
+		call(`"arguments":{` + rest + `,"visibility":"internal"},"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":{` + rest + `,"visibility":"public"},"arguments":{` + rest + `,"visibility":"internal"}`),
+		call(`"arguments":{` + rest + `,"visibility":"internal"},"Arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"Arguments":{` + rest + `,"visibility":"internal"},"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":null,"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":"{"sequentialId":1,"body":"x","visibility":"public"}"`),
+		call(`"arguments":[{` + rest + `,"visibility":"public"}]`),
+		call(`"arguments":{` + rest + `,"visibility":"public"}`),
+		call(`"arguments":{"sequentialId":1,"body":"{"visibility":"internal"}","visibility":"public"}`),
+		`[` + call(`"arguments":{`+rest+`,"visibility":"internal"}`) + `,` + call(`"arguments":{`+rest+`,"visibility":"public"}`) + `]`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"post_incident_update","arguments":{` + rest + `,"visibility":"internal"}},"params":{"name":"post_incident_update","arguments":{` + rest + `,"visibility":"public"}}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{` + rest + `,"visibility":"public"},"name":"list_incidents","name":"post_incident_update"}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{` + rest + `,"visibility":"public"},"name":"post_incident_update","name":"list_incidents"}}`,
+	}
+}
+
+// TestNoBodyPublishesWithoutTheScope: whatever a parser may make of a body, a
+// connection that may only write publishes nothing, and one that may only
+// publish posts nothing internal.
+func TestNoBodyPublishesWithoutTheScope(t *testing.T) {
+	st := newStore(t)
+	f := newFixture(t, st, nil)
+	session := f.connect(t, "/mcp", "2025-11-25", everything...)
+	if created, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "create_incident",
+		Arguments: map[string]any{"title": "t", "severity": "low", "componentIds": []string{componentAPI.String()}}}); err != nil || created.IsError {
+		t.Fatalf("%+v %v", created, err)
+	}
+	count := func(visibility string) (n int) {
+		t.Helper()
+		if err := st.Pool().QueryRow(t.Context(), `SELECT count(*) FROM incident_updates WHERE visibility = $1`, visibility).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, body := range smuggledPublic() {
+		f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeIncidentsRead, store.ScopeIncidentsWrite), body)
+		if count("public") != 0 {
+			t.Fatalf("%s\nwas published without the scope", body)
+		}
+	}
+	internal := count("internal")
+	for _, body := range smuggledPublic() {
+		f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeIncidentsPublish), body)
+		if count("internal") != internal {
+			t.Fatalf("%s\nwas posted for members without the scope", body)
+		}
+	}
+	if count("public") == 0 {
+		t.Error("nothing at all was published with the scope")
+	}
 }
 
 // TestNoBodyCallsWhatTheScopesForbid: whatever a parser may make of a body, a
@@ -66,15 +141,19 @@ func TestNoBodyCallsWhatTheScopesForbid(t *testing.T) {
 // connection that may use it, then the same body is a 403 for one that may not.
 // So the gate reads every body at least as the SDK does.
 func FuzzScopeDecision(f *testing.F) {
-	for _, body := range smuggled {
+	for _, body := range append(smuggledPublic(), smuggled...) {
 		f.Add(body)
 	}
 	s := newFixture(f, nil, nil)
 	full, none := s.bearer(f, everything...), s.bearer(f, store.ScopeOfflineAccess)
+	without := map[string]http.Header{ // the scope that a visibility needs
+		"public":   s.bearer(f, store.ScopeIncidentsRead, store.ScopeIncidentsWrite, store.ScopeSchedulesRead),
+		"internal": s.bearer(f, store.ScopeIncidentsRead, store.ScopeIncidentsPublish, store.ScopeSchedulesRead),
+	}
 	f.Fuzz(func(t *testing.T, body string) {
 		s.forget()
 		w := s.record(full, body)
-		executed := s.noted("tool")
+		executed, visibility := s.noted("tool"), s.noted("visibility")
 		if looksLikeGo(w.Body.String()) && !looksLikeGo(body) {
 			t.Errorf("%s\nanswer speaks of Go: %s", body, w.Body)
 		}
@@ -83,6 +162,11 @@ func FuzzScopeDecision(f *testing.F) {
 		}
 		if w := s.record(none, body); w.Code != http.StatusForbidden {
 			t.Errorf("%s\nexecutes %s, and is %d without the scope, want 403", body, executed, w.Code)
+		}
+		if header, ok := without[visibility]; ok {
+			if w := s.record(header, body); w.Code != http.StatusForbidden {
+				t.Errorf("%s\nexecutes an update that is %s, and is %d without the scope, want 403", body, visibility, w.Code)
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,6 +44,7 @@ type draftJSON struct {
 }
 
 func (s *Server) postIncidentUpdate(ctx context.Context, c *call, in postUpdateInput) (*postUpdateOutput, error) {
+	c.annotate(slog.String("visibility", string(in.Visibility)))
 	actor, err := s.actor(ctx, c)
 	if err != nil {
 		return nil, err
