@@ -25,6 +25,7 @@ const confirmationLifetime = 5 * time.Minute
 // has to ask its person first, and then calls again with the answer (multi
 // round-trip requests, MCP 2026-07-28).
 type question struct {
+	name  string
 	form  *mcp.ElicitParams
 	state string
 }
@@ -34,14 +35,16 @@ func (*question) Error() string { return "the person must be asked first" }
 func (q *question) result() *mcp.CallToolResult {
 	return &mcp.CallToolResult{
 		Content:       []mcp.Content{}, // or it would be null
-		InputRequests: mcp.InputRequestMap{confirmName: q.form}, RequestState: q.state,
+		InputRequests: mcp.InputRequestMap{q.name: q.form}, RequestState: q.state,
 	}
 }
 
-// Names of the one input that we request, and of the one field of its form.
+// Names of the input that we request: a form with one field, or a visit to the
+// page of a draft.
 const (
 	confirmName  = "confirm"
 	publishField = "publish"
+	visitName    = "visit"
 )
 
 // sinceQuestions is the first protocol version in which a client is asked by the
@@ -49,17 +52,19 @@ const (
 // were part of a session, which does not exist here.
 const sinceQuestions = "2026-07-28"
 
-// canAsk reports whether the client of a call can show its person a form.
-func canAsk(req *mcp.CallToolRequest) bool {
+// canAsk reports whether the client of a call can show its person a form, or
+// else at least a link.
+func canAsk(req *mcp.CallToolRequest) (form, link bool) {
 	if req.Session.InitializeParams().ProtocolVersion < sinceQuestions {
-		return false
+		return false, false
 	}
 	capabilities := req.ClientCapabilities()
 	if capabilities == nil || capabilities.Elicitation == nil {
-		return false
+		return false, false
 	}
 	// An empty object declares forms: there was nothing else once.
-	return capabilities.Elicitation.Form != nil || capabilities.Elicitation.URL == nil
+	form = capabilities.Elicitation.Form != nil || capabilities.Elicitation.URL == nil
+	return form, !form
 }
 
 // askToPublish is the question whether a text may be published.
@@ -76,6 +81,7 @@ func (s *Server) askToPublish(c *call, in postUpdateInput, required *incident.Co
 		message.WriteString("> " + strings.TrimRight(line, "\n") + "\n")
 	}
 	return &question{
+		name: confirmName,
 		form: &mcp.ElicitParams{
 			Mode: "form", Message: message.String(),
 			RequestedSchema: &jsonschema.Schema{
@@ -90,6 +96,19 @@ func (s *Server) askToPublish(c *call, in postUpdateInput, required *incident.Co
 	}
 }
 
+// askToVisit takes the person to the page of a draft. What they decide there is
+// what the next call is told, so nothing has to be sealed.
+func askToVisit(sequentialID sequentialID, d *incident.Draft) *question {
+	return &question{name: visitName, form: &mcp.ElicitParams{
+		Mode: "url", URL: d.URL, ElicitationID: d.ID.String(),
+		Message: fmt.Sprintf("Read the public update on incident #%d, and publish or discard it.", sequentialID),
+	}}
+}
+
+// visited reports whether the person was taken to the page of the draft, or did
+// not want to.
+func visited(c *call) bool { return c.Params.InputResponses[visitName] != nil }
+
 // confirmation returns what the call says about the person's word. declined says
 // that the person was asked and did not say yes.
 //
@@ -97,7 +116,7 @@ func (s *Server) askToPublish(c *call, in postUpdateInput, required *incident.Co
 // then the person is asked (again), which harms nobody, and mends what a slow
 // person or a changed argument broke. So does an answer without a state.
 func (s *Server) confirmation(c *call, in postUpdateInput) (asked incident.Confirmation, declined bool) {
-	asked.Possible = canAsk(c.CallToolRequest)
+	asked.Possible, asked.ByLink = canAsk(c.CallToolRequest)
 	answer, ok := c.Params.InputResponses[confirmName].(*mcp.ElicitResult)
 	if !ok || answer == nil {
 		return asked, false

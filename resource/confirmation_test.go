@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/resource"
+	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
 
@@ -272,6 +274,62 @@ func TestTheSDKsClientAsksItsPerson(t *testing.T) {
 	}
 	if len(shown) != 2 {
 		t.Errorf("the person was asked %d times, want twice", len(shown))
+	}
+}
+
+// TestAClientThatShowsLinksTakesItsPersonToTheDraft, who publishes it there
+// before the client goes on; or does not.
+func TestAClientThatShowsLinksTakesItsPersonToTheDraft(t *testing.T) {
+	t.Parallel()
+	a := newAsker(t)
+	incidents := incident.New(a.store, incident.Config{Now: func() time.Time { return a.now }, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler)})
+	var visited []string
+	decide := incidents.PublishDraft
+	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ClientOptions{
+		Capabilities: &mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapabilities{URL: &mcp.URLElicitationCapabilities{}}},
+		ElicitationHandler: func(ctx context.Context, r *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+			visited = append(visited, r.Params.URL)
+			id, ok := strings.CutPrefix(r.Params.URL, publicURL+"/settings/drafts/")
+			if r.Params.Mode != "url" || !ok || id != r.Params.ElicitationID {
+				t.Errorf("got %+v, want the link of a draft", r.Params)
+			}
+			if decide != nil {
+				if err := decide(ctx, "org_acme", "user_alice", uuid.MustParse(id), ""); err != nil {
+					t.Error(err)
+				}
+			}
+			return &mcp.ElicitResult{Action: "accept"}, nil
+		},
+	})
+	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
+		Endpoint: a.url + "/mcp", HTTPClient: &http.Client{Transport: authorized{a.bearer(t, everything...)}}, MaxRetries: -1,
+	}, &mcp.ClientSessionOptions{ProtocolVersion: "2026-07-28"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	for _, row := range []struct {
+		body    string
+		decide  func(ctx context.Context, orgID, authorID string, id uuid.UUID, requestID string) error
+		text    string
+		updates int
+	}{
+		{"one", incidents.PublishDraft, "Published an update", 1},
+		{"two", incidents.DiscardDraft, "draft_discarded: ", 1},
+		{"three", nil, "NOTHING has been published", 1},
+	} {
+		decide = row.decide
+		result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "post_incident_update",
+			Arguments: map[string]any{"sequentialId": 1, "body": row.body, "visibility": "public", "idempotencyKey": row.body}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := result.Content[0].(*mcp.TextContent).Text; !strings.Contains(text, row.text) || a.updates() != row.updates {
+			t.Errorf("%s: got %q with %d updates", row.body, text, a.updates())
+		}
+	}
+	if len(visited) != 3 {
+		t.Errorf("the person was taken to %q, want three pages", visited)
 	}
 }
 

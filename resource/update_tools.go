@@ -62,6 +62,9 @@ func (s *Server) postIncidentUpdate(ctx context.Context, c *call, in postUpdateI
 	if err != nil {
 		return nil, err
 	}
+	if posted.Draft != nil && asked.ByLink && !visited(c) {
+		return nil, askToVisit(in.SequentialID, posted.Draft)
+	}
 	out := &postUpdateOutput{Replayed: posted.Replayed, incident: int(in.SequentialID)}
 	if u := posted.Update; u != nil {
 		out.Update = &updateJSON{

@@ -36,8 +36,9 @@ type Post struct {
 // Confirmation is what is known of the person's word on a public update. The
 // zero value: nothing, and there is nobody to ask.
 type Confirmation struct {
-	// Possible says that the person can be asked in their client.
-	Possible bool
+	// Possible says that the person can be asked in their client, and ByLink
+	// that the client can only take them to a page.
+	Possible, ByLink bool
 	// Nonce names the question that the person said yes to, and ExpiresAt is
 	// when that answer stops to count; uuid.Nil: there is no such answer.
 	Nonce     uuid.UUID
@@ -240,7 +241,8 @@ func (s *Service) publishableTx(ctx context.Context, tx pgx.Tx, a Actor, i *stor
 			SequentialID: i.SequentialID, Title: i.Title, AlreadyPublic: i.PublicAt != nil, StatusPageURL: s.statusPageURL(slug),
 		}
 	}
-	return slug, rule == store.PublicUpdatesConfirmAlways, nil
+	byDraft = rule == store.PublicUpdatesConfirmAlways || rule == store.PublicUpdatesConfirmWhenPossible && asked.ByLink
+	return slug, byDraft, nil
 }
 
 // publicFromTheBeginningTx reports whether an incident that the actor creates is

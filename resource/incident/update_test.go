@@ -67,7 +67,7 @@ func TestTheRuleDecidesWhatBecomesOfAPublicUpdate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	n := w.shown()
-	cannotAsk, canAsk := incident.Confirmation{}, incident.Confirmation{Possible: true}
+	cannotAsk, canAsk, canShow := incident.Confirmation{}, incident.Confirmation{Possible: true}, incident.Confirmation{ByLink: true}
 	for _, row := range []struct {
 		rule  store.PublicUpdates // empty: the organization decided nothing
 		asked incident.Confirmation
@@ -75,18 +75,23 @@ func TestTheRuleDecidesWhatBecomesOfAPublicUpdate(t *testing.T) {
 	}{
 		{"", cannotAsk, "posted"},
 		{"", canAsk, "asked"},
+		{"", canShow, "draft"},
 		{"", yes(), "posted"},
 		{store.PublicUpdatesAllow, cannotAsk, "posted"},
 		{store.PublicUpdatesAllow, canAsk, "posted"},
+		{store.PublicUpdatesAllow, canShow, "posted"},
 		{store.PublicUpdatesAllow, yes(), "posted"},
 		{store.PublicUpdatesConfirmWhenPossible, cannotAsk, "posted"},
 		{store.PublicUpdatesConfirmWhenPossible, canAsk, "asked"},
+		{store.PublicUpdatesConfirmWhenPossible, canShow, "draft"},
 		{store.PublicUpdatesConfirmWhenPossible, yes(), "posted"},
 		{store.PublicUpdatesConfirmAlways, cannotAsk, "draft"},
 		{store.PublicUpdatesConfirmAlways, canAsk, "asked"},
+		{store.PublicUpdatesConfirmAlways, canShow, "draft"},
 		{store.PublicUpdatesConfirmAlways, yes(), "posted"},
 		{store.PublicUpdatesNever, cannotAsk, "public_updates_not_allowed"},
 		{store.PublicUpdatesNever, canAsk, "public_updates_not_allowed"},
+		{store.PublicUpdatesNever, canShow, "public_updates_not_allowed"},
 		{store.PublicUpdatesNever, yes(), "public_updates_not_allowed"},
 	} {
 		if row.rule != "" {
