@@ -46,7 +46,7 @@ func TestHandoffFollowsTheClockOnTheWall(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			s := rotation(t, row.zone, row.from, row.handoff, 1, "ann", "bea", "cem")
 			want := instant(t, row.want)
-			got, ok := oncall.NextHandoff(s, instant(t, row.from))
+			got, ok := oncall.NextHandoff(s, instant(t, row.from), everybody)
 			if !ok || !got.Equal(want) {
 				t.Fatalf("next hand-off: got %v, want %v", got, want)
 			}
@@ -73,17 +73,17 @@ func TestNobodyIsOnCallOutsideTheLayersTime(t *testing.T) {
 			t.Errorf("owner at %v: got %q, want nobody", at, got)
 		}
 	}
-	if next, ok := oncall.NextHandoff(s, instant(t, "2026-01-01T00:00:00Z")); !ok || !next.Equal(s.Layers[0].EffectiveFrom) {
+	if next, ok := oncall.NextHandoff(s, instant(t, "2026-01-01T00:00:00Z"), everybody); !ok || !next.Equal(s.Layers[0].EffectiveFrom) {
 		t.Errorf("next hand-off before the beginning: got %v %v, want %v", next, ok, s.Layers[0].EffectiveFrom)
 	}
-	if next, ok := oncall.NextHandoff(s, until); ok {
+	if next, ok := oncall.NextHandoff(s, until, everybody); ok {
 		t.Errorf("next hand-off after the end: got %v, want none", next)
 	}
 }
 
 func TestOneParticipantNeverHandsOff(t *testing.T) {
 	s := rotation(t, "Europe/Berlin", "2026-06-01T09:00:00+02:00", "09:00", 1, "ann")
-	if next, ok := oncall.NextHandoff(s, s.Layers[0].EffectiveFrom); ok {
+	if next, ok := oncall.NextHandoff(s, s.Layers[0].EffectiveFrom, everybody); ok {
 		t.Errorf("next hand-off: got %v, want none", next)
 	}
 	if got := oncall.Owner(s, instant(t, "2126-06-01T09:00:00+02:00")); got != "ann" {

@@ -25,12 +25,24 @@ func turnAt(l *store.ScheduleLayer, loc *time.Location, at time.Time) int {
 	return turn
 }
 
+// participant returns whose a turn is.
+func participant(l *store.ScheduleLayer, turn int) string {
+	return l.ParticipantIDs[turn%len(l.ParticipantIDs)]
+}
+
 // nextTurn returns when the layer next passes to another person after an
-// instant, as if it had no end. It returns false if all participants are one.
-func nextTurn(l *store.ScheduleLayer, loc *time.Location, after time.Time) (time.Time, bool) {
-	turn, n := turnAt(l, loc, after), len(l.ParticipantIDs)
-	for next := turn + 1; next < turn+n; next++ {
-		if l.ParticipantIDs[next%n] != l.ParticipantIDs[turn%n] {
+// instant, as if it had no end. People who do not count are one, nobody. It
+// returns false if all participants are one.
+func nextTurn(l *store.ScheduleLayer, loc *time.Location, after time.Time, counts func(string) bool) (time.Time, bool) {
+	person := func(turn int) string {
+		if id := participant(l, turn); counts(id) {
+			return id
+		}
+		return ""
+	}
+	turn := turnAt(l, loc, after)
+	for next := turn + 1; next < turn+len(l.ParticipantIDs); next++ {
+		if person(next) != person(turn) {
 			return turnStart(l, loc, next), true
 		}
 	}
