@@ -206,11 +206,11 @@ func TestScopesShowTools(t *testing.T) {
 		want   string
 	}{
 		{nil, ""},
-		{[]string{store.ScopeSchedulesRead, store.ScopeOfflineAccess}, ""},
+		{[]string{store.ScopeSchedulesRead, store.ScopeOfflineAccess}, "list_schedules who_is_on_call"},
 		{[]string{store.ScopeIncidentsRead}, "get_incident get_incident_timeline list_incidents"},
 		{[]string{store.ScopeIncidentsWrite}, "acknowledge_incident create_incident post_incident_update resolve_incident transition_incident_status"},
 		{[]string{store.ScopeIncidentsPublish}, "post_incident_update"},
-		{everything, "acknowledge_incident create_incident get_incident get_incident_timeline list_incidents post_incident_update resolve_incident transition_incident_status"},
+		{everything, "acknowledge_incident create_incident get_incident get_incident_timeline list_incidents list_schedules post_incident_update resolve_incident transition_incident_status who_is_on_call"},
 	} {
 		a := f.do(t, "POST", "/mcp", f.bearer(t, row.scopes...), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
 		var list struct {

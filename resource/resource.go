@@ -24,6 +24,7 @@ import (
 
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/resource/rota"
 	"scaling.cloud/mcp/store"
 )
 
@@ -44,6 +45,7 @@ type Config struct {
 	Tokens    *accesstoken.Verifier
 	Liveness  Liveness
 	Incidents *incident.Service
+	Rota      *rota.Service
 	Log       *slog.Logger
 	Now       func() time.Time
 

@@ -64,5 +64,6 @@ func newStore(t testing.TB) *store.Store {
 			t.Fatal(err)
 		}
 	}
+	seedSchedules(t, st)
 	return st
 }

@@ -49,6 +49,23 @@ func (s *Server) registeredTools() []*tool {
 		}, untrustedInDetails(), s.getIncident),
 
 		s.timelineTool(),
+		define(store.ScopeSchedulesRead, mcp.Tool{
+			Name:  "list_schedules",
+			Title: "List on-call schedules",
+			Description: "Lists the organization's on-call schedules, oldest first: their layers with the people who take turns, " +
+				"who is on call now, and when that changes. Use it to find the id of a schedule. " +
+				"Where nextCursor is not null there are more: repeat the call with that cursor.",
+			Annotations: reads(),
+		}, untrustedInSchedules(), s.listSchedules),
+
+		define(store.ScopeSchedulesRead, mcp.Tool{
+			Name:  "who_is_on_call",
+			Title: "Who is on call",
+			Description: "Says who is on call, now or at a given instant, in one schedule or in all: " +
+				"everybody who would be paged and until when, who would own an incident, and who is next. It pages nobody. " +
+				"An empty onCall means that nobody would be paged.",
+			Annotations: reads(),
+		}, untrustedInOnCall(), s.whoIsOnCall),
 
 		define(store.ScopeIncidentsWrite, mcp.Tool{
 			Name:  "create_incident",

@@ -61,7 +61,7 @@ type ScheduleOverride struct {
 // layers: they count as listed. ErrConflict: the organization has a schedule of
 // that name.
 func (s *Store) CreateScheduleTx(ctx context.Context, tx pgx.Tx, orgID string, sched Schedule, c Change) (uuid.UUID, error) {
-	if _, err := location(sched.Timezone); err != nil {
+	if _, err := s.location(sched.Timezone); err != nil {
 		return uuid.Nil, wrap("creating schedule", err)
 	}
 	id := uuid.Must(uuid.NewV7())
@@ -98,7 +98,7 @@ func (s *Store) ScheduleTx(ctx context.Context, tx pgx.Tx, orgID string, id uuid
 	if err != nil {
 		return nil, wrap("reading schedule", err)
 	}
-	if sched.Location, err = location(sched.Timezone); err != nil {
+	if sched.Location, err = s.location(sched.Timezone); err != nil {
 		return nil, wrap("reading schedule", err)
 	}
 	sched.Layers, err = many[ScheduleLayer](tx.Query(ctx, `
@@ -115,11 +115,20 @@ func (s *Store) ScheduleTx(ctx context.Context, tx pgx.Tx, orgID string, id uuid
 	return sched, wrap("reading schedule overrides", err)
 }
 
-// location loads an IANA time zone. LoadLocation also takes "" and "Local",
-// which would mean this server's zone.
-func location(timezone string) (*time.Location, error) {
+// location returns an IANA time zone. LoadLocation reads it from a file, which
+// costs more than all else there is to a schedule, so it is kept: there are a few
+// hundred.
+func (s *Store) location(timezone string) (*time.Location, error) {
+	if kept, ok := s.zones.Load(timezone); ok {
+		return kept.(*time.Location), nil
+	}
+	// LoadLocation also takes these, which would mean UTC and this server's zone.
 	if timezone == "" || timezone == "Local" {
 		return nil, fmt.Errorf("%q is not an IANA time zone", timezone)
 	}
-	return time.LoadLocation(timezone)
+	loc, err := time.LoadLocation(timezone)
+	if err == nil {
+		s.zones.Store(timezone, loc)
+	}
+	return loc, err
 }

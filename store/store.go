@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,6 +37,7 @@ var (
 type Store struct {
 	pool      *pgxpool.Pool
 	rotations *rotationQueue
+	zones     sync.Map // string to *time.Location, see location
 }
 
 // New returns a Store on pool. The caller closes the pool.

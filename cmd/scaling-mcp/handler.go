@@ -17,6 +17,7 @@ import (
 	"scaling.cloud/mcp/resource"
 	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/resource/paging"
+	"scaling.cloud/mcp/resource/rota"
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/volatile"
 	"scaling.cloud/mcp/web"
@@ -80,6 +81,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Tokens:               accesstoken.NewVerifier(c.PublicURL, []string{c.PublicURL, c.PublicURL + "/mcp"}, p.keys),
 		Liveness:             p.liveness,
 		Incidents:            incidents,
+		Rota:                 rota.New(p.store),
 		ClientName:           p.store.ConnectionClientName,
 		ConfirmationKey:      p.keys.Derive("confirmation"),
 		Usage:                p.usage.Touch,
