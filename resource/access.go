@@ -36,9 +36,9 @@ func (a *access) allowsAll(claims *accesstoken.Claims) bool {
 	return claims.HasScope(a.scope) && (a.argument == "" || claims.HasScope(a.instead))
 }
 
-// use is a use of a tool, by its name, with the words for people, and the scope
-// that it needs.
-type use struct{ tool, words, scope string }
+// use is a use of something, and the scope that it needs. The name is what the
+// audit log calls it; words are for people, and empty where the name does.
+type use struct{ name, words, scope string }
 
 // forbidden returns the uses of the tool that its arguments may be read as and
 // claims do not allow. All that may be taken for the deciding argument counts:
@@ -48,7 +48,7 @@ func (t *tool) forbidden(claims *accesstoken.Claims, arguments ...json.RawMessag
 	if t.allowsAll(claims) {
 		return nil
 	}
-	ordinary, exceptional := use{t.Name, t.Name, t.scope}, use{t.Name, t.Name + " with " + t.argument + " " + t.value, t.instead}
+	ordinary, exceptional := use{name: t.Name, scope: t.scope}, use{t.Name, t.Name + " with " + t.argument + " " + t.value, t.instead}
 	if t.argument == "" {
 		return []use{ordinary}
 	}

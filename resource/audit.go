@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -63,17 +64,30 @@ func (s *Server) record(ctx context.Context, e store.AuditEvent) *toolError {
 }
 
 // event is what the audit log keeps of a call in this exchange that ended now.
-func (x *exchange) event(tool, outcome string, arguments json.RawMessage, now time.Time) store.AuditEvent {
+func (x *exchange) event(name, outcome string, incident *int, now time.Time) store.AuditEvent {
+	return store.AuditEvent{
+		OrgID: x.claims.OrgID, UserID: x.claims.Subject, ConnectionID: x.claims.ConnectionID, ClientID: x.claims.ClientID,
+		Action: name, Outcome: outcome, At: x.begun, Duration: now.Sub(x.begun), Incident: incident, RequestID: x.requestID,
+	}
+}
+
+// incidentIn returns the number of the incident that arguments name. Arguments
+// that do not parse were refused for that, and name none.
+func incidentIn(arguments json.RawMessage) *int {
 	var about struct {
 		SequentialID *int32 `json:"sequentialId"`
 	}
-	e := store.AuditEvent{
-		OrgID: x.claims.OrgID, UserID: x.claims.Subject, ConnectionID: x.claims.ConnectionID, ClientID: x.claims.ClientID,
-		Action: tool, Outcome: outcome, At: x.begun, Duration: now.Sub(x.begun), RequestID: x.requestID,
+	if json.Unmarshal(arguments, &about) != nil || about.SequentialID == nil {
+		return nil
 	}
-	// Arguments that do not parse were refused for that, and name no incident.
-	if json.Unmarshal(arguments, &about) == nil && about.SequentialID != nil {
-		e.Incident = new(int(*about.SequentialID))
+	return new(int(*about.SequentialID))
+}
+
+// incidentNumber does so for a number that came as text.
+func incidentNumber(text string) *int {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return nil
 	}
-	return e
+	return new(int(n))
 }

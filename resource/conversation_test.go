@@ -114,6 +114,7 @@ func transportHeader(t *testing.T, header http.Header, version string, message j
 		Method string `json:"method"`
 		Params struct {
 			Name string `json:"name"`
+			URI  string `json:"uri"`
 		} `json:"params"`
 	}
 	if err := json.Unmarshal(message, &m); err != nil {
@@ -121,8 +122,8 @@ func transportHeader(t *testing.T, header http.Header, version string, message j
 	}
 	if version >= "2026-07-28" {
 		header.Set("Mcp-Method", m.Method)
-		if m.Params.Name != "" {
-			header.Set("Mcp-Name", m.Params.Name)
+		if name := m.Params.Name + m.Params.URI; name != "" { // a message has one of them
+			header.Set("Mcp-Name", name)
 		}
 	}
 	return header

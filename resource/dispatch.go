@@ -2,6 +2,7 @@ package resource
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ func (s *Server) checkScopes(ctx context.Context, x *exchange) error {
 		return &malformed{status: http.StatusBadRequest, code: jsonrpc.CodeInvalidRequest,
 			message: "Send initialize by itself, not in a batch."} // MCP 2025-03-26, Lifecycle
 	}
-	var forbidden []use
+	forbidden := s.catalog.forbiddenTexts(claims, ms)
 	for _, m := range ms {
 		call, ok := m.(*jsonrpc.Request)
 		if !ok || call.Method != "tools/call" {
@@ -60,7 +61,7 @@ func (s *Server) checkScopes(ctx context.Context, x *exchange) error {
 		return nil
 	}
 	for _, u := range forbidden {
-		if err := s.Audit(ctx, x.event(u.tool, insufficientScope, nil, s.Now())); err != nil {
+		if err := s.Audit(ctx, x.event(u.name, insufficientScope, nil, s.Now())); err != nil {
 			return unavailable(err)
 		}
 	}
@@ -78,8 +79,8 @@ func isInitialize(m jsonrpc.Message) bool {
 func forbid(claims *accesstoken.Claims, forbidden []use) *refusal {
 	var names, lacking, needed []string
 	for _, u := range forbidden {
-		if !slices.Contains(names, u.words) {
-			names = append(names, u.words)
+		if words := cmp.Or(u.words, u.name); !slices.Contains(names, words) {
+			names = append(names, words)
 		}
 		if !slices.Contains(lacking, u.scope) {
 			lacking = append(lacking, u.scope)

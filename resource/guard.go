@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
 
@@ -49,12 +50,7 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 
 		call, ok := req.GetParams().(*mcp.CallToolParamsRaw)
 		if !ok {
-			if result, err = next(ctx, method, req); err != nil {
-				var outcome string
-				err, outcome = s.protocolError(ctx, method, err)
-				s.Annotate(ctx, slog.String("outcome", outcome))
-			}
-			return result, err
+			return s.pass(ctx, x, method, req, next)
 		}
 		t := s.catalog.byName[call.Name]
 		if t == nil {
@@ -68,13 +64,39 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 			if r, ok := result.(*mcp.CallToolResult); ok && recorded(r) {
 				return
 			}
-			if unrecorded := s.record(ctx, x.event(t.Name, outcome, call.Arguments, s.Now())); unrecorded != nil {
+			if unrecorded := s.record(ctx, x.event(t.Name, outcome, incidentIn(call.Arguments), s.Now())); unrecorded != nil {
 				result, err = unrecorded.result(), nil
 			}
 		}()
 		result, outcome, err = s.execute(ctx, x, t, call, func(ctx context.Context) (mcp.Result, error) { return next(ctx, method, req) })
 		return result, err
 	}
+}
+
+// pass serves every message that is no call of a tool. Whoever reads an MCP
+// resource or gets a prompt is in the audit log, as those who call a tool are.
+func (s *Server) pass(ctx context.Context, x *exchange, method string, req mcp.Request, next mcp.MethodHandler) (result mcp.Result, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	name, incident, err := s.admit(x.claims, req.GetParams())
+	if name != "" {
+		s.Annotate(ctx, slog.String("reads", name))
+	}
+	if err == nil {
+		result, err = next(ctx, method, req)
+	}
+	outcome := store.OutcomeOK
+	if err != nil {
+		err, outcome = s.protocolError(ctx, method, err)
+		s.Annotate(ctx, slog.String("outcome", outcome))
+	}
+	if name == "" {
+		return result, err
+	}
+	if unrecorded := s.record(ctx, x.event(name, outcome, incidentNumber(incident), s.Now())); unrecorded != nil {
+		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: unrecorded.Message}
+	}
+	return result, err
 }
 
 // execute runs one call of a tool, and returns its result and what the log calls
@@ -121,6 +143,12 @@ func (s *Server) protocolError(ctx context.Context, method string, err error) (t
 	}
 	if refused, ok := errors.AsType[*jsonrpc.Error](err); ok {
 		return refused, refused.Message
+	}
+	if refused, ok := errors.AsType[*incident.Error](err); ok {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: refused.Error()}, refused.Code
+	}
+	if denied, ok := errors.AsType[*refusal](err); ok {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}, denied.code
 	}
 	s.logFault(ctx, "MCP method failed", "rpc_method", method, "err", err)
 	return errInternal, "internal_error"

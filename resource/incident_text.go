@@ -122,7 +122,7 @@ func (o *getIncidentOutput) writeText(t *transcript) {
 	}
 	t.unfence()
 	if t.cut {
-		t.linef("The text was cut here to keep it short; all of it is in structuredContent.")
+		t.linef("The text was cut here to keep it short; all of it is in the structuredContent of get_incident.")
 	}
 }
 

@@ -126,19 +126,23 @@ func layerFact(s *rota.Schedule, l *store.ScheduleLayer) string {
 	if l.EffectiveUntil != nil {
 		fact += " to " + scheduleClock(s, *l.EffectiveUntil)
 	}
-	people := make([]string, 0, mostNamed)
-	for _, p := range s.Participants(l) {
-		if len(people) == mostNamed {
-			people = append(people, fmt.Sprintf("and %d more", len(l.ParticipantIDs)-mostNamed))
-			break
-		}
+	return fact + ", turns of " + participantLabels(s.Participants(l))
+}
+
+// participantLabels names people, as far as a line goes.
+func participantLabels(people []store.Participant) string {
+	var labels []string
+	for _, p := range people[:min(len(people), mostNamed)] {
 		name := label(p.Person)
 		if !p.Member {
 			name += " (has no access any more)"
 		}
-		people = append(people, name)
+		labels = append(labels, name)
 	}
-	return fact + ", turns of " + strings.Join(people, ", ")
+	if more := len(people) - mostNamed; more > 0 {
+		labels = append(labels, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(labels, ", ")
 }
 
 // onCallItem is who is on call, on one line.

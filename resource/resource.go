@@ -113,7 +113,7 @@ func New(c Config) *Server {
 	for _, origin := range c.AllowedOrigins {
 		s.origins[originOf(origin)] = true
 	}
-	s.catalog = newCatalog(s.registeredTools())
+	s.catalog = newCatalog(s.registeredTools(), s.mcpResources(), s.registeredPrompts())
 	s.sdk = s.newSDKHandler()
 	return s
 }

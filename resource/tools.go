@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -166,25 +165,22 @@ func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
 	return &tool{Tool: t, access: access{scope: scope}, input: in, add: func(s *mcp.Server) { mcp.AddTool(s, &t, handler) }}
 }
 
-// catalog is the tools by name, and by the scopes that they need.
+// catalog is everything that needs a scope: tools, MCP resources and prompts.
 type catalog struct {
-	list   []*tool
-	byName map[string]*tool
-	scopes []string // each that some tool needs
+	list      []*tool
+	byName    map[string]*tool
+	resources []*mcpResource
+	prompts   map[string]*prompt
+	scopes    []string // each that something needs
 }
 
-func newCatalog(list []*tool) *catalog {
-	c := &catalog{list: list, byName: map[string]*tool{}}
+func newCatalog(list []*tool, resources []*mcpResource, prompts []*prompt) *catalog {
+	c := &catalog{list: list, byName: map[string]*tool{}, resources: resources, prompts: map[string]*prompt{}, scopes: store.ResourceScopes()}
 	for _, t := range list {
 		c.byName[t.Name] = t
 	}
-	for _, scope := range store.ResourceScopes() {
-		for _, t := range list {
-			if slices.Contains(t.scopes(), scope) {
-				c.scopes = append(c.scopes, scope)
-				break
-			}
-		}
+	for _, p := range prompts {
+		c.prompts[p.Name] = p
 	}
 	return c
 }
@@ -203,12 +199,12 @@ func (c *catalog) visible(claims *accesstoken.Claims) visibility {
 	return v
 }
 
-// mayForbid reports whether body may use a tool in a way that claims do not allow. It
+// mayForbid reports whether body may ask for something that claims do not allow. It
 // spares most bodies a decoder that costs as much as half a call: without a
 // backslash every string of a JSON text stands in it as it is.
 func (c *catalog) mayForbid(claims *accesstoken.Claims, body []byte) bool {
 	if c.visible(claims) == 1<<len(c.scopes)-1 {
-		return false // every tool is allowed
+		return false // everything is allowed
 	}
 	if bytes.IndexByte(body, '\\') >= 0 {
 		return true
@@ -218,7 +214,7 @@ func (c *catalog) mayForbid(claims *accesstoken.Claims, body []byte) bool {
 			return true
 		}
 	}
-	return false
+	return c.mayAskFor(claims, body)
 }
 
 // newMCPServers returns a server for every set of scopes that a connection may
@@ -234,7 +230,9 @@ func (s *Server) newMCPServers() []*mcp.Server {
 				SchemaCache:  schemas,
 				// Nothing ever changes under a connection, so no client needs
 				// to keep a stream open in order to be told.
-				Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}},
+				Capabilities: &mcp.ServerCapabilities{
+					Tools: &mcp.ToolCapabilities{}, Resources: &mcp.ResourceCapabilities{}, Prompts: &mcp.PromptCapabilities{},
+				},
 				// What a connection sees depends on its scopes, and a person who
 				// reconnects to get more must see it at once.
 				SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) {
@@ -246,6 +244,7 @@ func (s *Server) newMCPServers() []*mcp.Server {
 				t.add(server)
 			}
 		}
+		s.addTexts(server, visibility(v))
 		server.AddReceivingMiddleware(s.guard)
 		servers[v] = server
 	}

@@ -67,10 +67,12 @@ func (s *Schedule) Participants(l *store.ScheduleLayer) []store.Participant {
 	return list
 }
 
+func (s *Schedule) participant(id string) store.Participant { return participant(s.people, id) }
+
 // participant returns a person by id, who is only that where nothing is known
 // of them.
-func (s *Schedule) participant(id string) store.Participant {
-	if p := s.people[id]; p != nil {
+func participant(people map[string]*store.Participant, id string) store.Participant {
+	if p := people[id]; p != nil {
 		return *p
 	}
 	return store.Participant{Person: store.Person{ID: id}}
