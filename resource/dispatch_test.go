@@ -1,10 +1,12 @@
 package resource_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,6 +115,41 @@ func TestNoBodyPublishesWithoutTheScope(t *testing.T) {
 	}
 }
 
+// smuggledReads are bodies that one parser may read as reading the members, or
+// getting a prompt, and another as something harmless.
+var smuggledReads = []string{
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members?after=a"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members","URI":"scaling://nothing"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://nothing","uri":"scaling://members"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members","uri":"scaling://nothing"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members","uri":null}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","METHOD":"ping","params":{"u\u0072i":"scaling:\/\/members"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://nothing"},"params":{"uri":"scaling://members"}}`,
+	`[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"resources/read","params":{"uri":"scaling://incidents/1"}}]`,
+	`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"incident-handoff","arguments":{"sequentialId":"1"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"nothing","name":"incident-handoff","arguments":{"sequentialId":"1"}}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"Name":"nothing","name":"draft-public-update"}}`,
+	"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"resources/read\",\"params\":{\"uri\":\"scaling://members\\u0000\"}}",
+}
+
+// TestNoBodyReadsWhatTheScopesForbid: a connection without scopes is shown
+// nothing, and told nothing but what it lacks.
+func TestNoBodyReadsWhatTheScopesForbid(t *testing.T) {
+	f := newFixture(t, newStore(t), nil)
+	for _, body := range smuggledReads {
+		a := f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeOfflineAccess), body)
+		if strings.Contains(a.body, `"contents"`) || strings.Contains(a.body, `"messages"`) || strings.Contains(a.body, "alice") {
+			t.Errorf("%s\nwas answered: %s", body, a.body)
+		}
+	}
+	for _, body := range []string{smuggledReads[0], smuggledReads[9]} {
+		if a := f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeOfflineAccess), body); a.StatusCode != http.StatusForbidden || parameters(t, a)["error"] != "insufficient_scope" {
+			t.Errorf("%s\ngot %d %s, want 403 insufficient_scope", body, a.StatusCode, a.body)
+		}
+	}
+}
+
 // TestNoBodyCallsWhatTheScopesForbid: whatever a parser may make of a body, a
 // connection that may only read creates nothing.
 func TestNoBodyCallsWhatTheScopesForbid(t *testing.T) {
@@ -137,11 +174,11 @@ func TestNoBodyCallsWhatTheScopesForbid(t *testing.T) {
 	}
 }
 
-// FuzzScopeDecision: of whatever body, if the SDK executes a tool for a
-// connection that may use it, then the same body is a 403 for one that may not.
-// So the gate reads every body at least as the SDK does.
+// FuzzScopeDecision: of whatever body, if the SDK executes a tool, reads an MCP
+// resource or gets a prompt for a connection that may, then the same body is a 403
+// for one that may not. So the gate reads every body at least as the SDK does.
 func FuzzScopeDecision(f *testing.F) {
-	for _, body := range append(smuggledPublic(), smuggled...) {
+	for _, body := range slices.Concat(smuggled, smuggledPublic(), smuggledReads) {
 		f.Add(body)
 	}
 	s := newFixture(f, nil, nil)
@@ -153,7 +190,7 @@ func FuzzScopeDecision(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		s.forget()
 		w := s.record(full, body)
-		executed, visibility := s.noted("tool"), s.noted("visibility")
+		executed, visibility := cmp.Or(s.noted("tool"), s.noted("reads")), s.noted("visibility")
 		if looksLikeGo(w.Body.String()) && !looksLikeGo(body) {
 			t.Errorf("%s\nanswer speaks of Go: %s", body, w.Body)
 		}

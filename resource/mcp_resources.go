@@ -66,7 +66,7 @@ func list(r mcpResource) *mcpResource {
 // false if the URI is not one of the resource's.
 func (r *mcpResource) argument(uri string) (string, bool) {
 	if uri == r.uri {
-		return "", true
+		return "", uri != ""
 	}
 	argument, ok := strings.CutPrefix(uri, r.prefix)
 	return argument, ok && argument != "" && !strings.ContainsFunc(argument, reserved)

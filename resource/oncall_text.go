@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -32,17 +33,16 @@ type listing struct {
 	cut   bool // there was no room for all that were asked for
 }
 
-// fill writes the schedules, as far as there is room, and returns how many those
-// are: one at least, if there is one.
-func (l *listing) fill(schedules []*rota.Schedule, item func(*rota.Schedule) string) int {
+// fill writes schedules, as far as there is room, and returns those that it has
+// written: one at least, if there is one.
+func (l *listing) fill(schedules iter.Seq[*rota.Schedule], item func(*rota.Schedule) string) (shown []*rota.Schedule) {
 	var t transcript
-	shown := 0
-	for _, s := range schedules {
+	for s := range schedules {
 		if !t.lineIfRoom(item(s)) {
 			l.cut = true
 			break
 		}
-		shown++
+		shown = append(shown, s)
 	}
 	l.lines = t.String()
 	return shown

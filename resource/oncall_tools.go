@@ -2,6 +2,8 @@ package resource
 
 import (
 	"context"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,7 +78,7 @@ func (s *Server) listSchedules(ctx context.Context, c *call, in listSchedulesInp
 		return nil, err
 	}
 	out := &listSchedulesOutput{Schedules: []scheduleJSON{}}
-	page = page.First(out.fill(page.Schedules, scheduleItem))
+	page = page.First(len(out.fill(slices.Values(page.Schedules), scheduleItem)))
 	for _, schedule := range page.Schedules {
 		out.Schedules = append(out.Schedules, newScheduleJSON(schedule))
 	}
@@ -148,25 +150,25 @@ func (s *Server) whoIsOnCall(ctx context.Context, c *call, in whoIsOnCallInput) 
 		}
 	}
 	out := &whoIsOnCallOutput{At: at.UTC(), Schedules: []onCallJSON{}}
-	schedules, err := s.schedulesAt(ctx, c.claims.OrgID, in.ScheduleID, at, out)
+	schedules, more, err := s.schedulesAt(ctx, c.claims.OrgID, in.ScheduleID, at)
 	if err != nil {
 		return nil, err
 	}
-	for _, schedule := range schedules[:out.fill(schedules, onCallItem)] {
+	out.cut = more
+	for _, schedule := range out.fill(schedules, onCallItem) {
 		out.Schedules = append(out.Schedules, newOnCallJSON(schedule))
 	}
 	return out, nil
 }
 
 // schedulesAt returns the schedule that is asked for, or all that one answer
-// may look at, and notes in out if those are not all.
-func (s *Server) schedulesAt(ctx context.Context, orgID, scheduleID string, at time.Time, out *whoIsOnCallOutput) (list []*rota.Schedule, err error) {
+// may look at and whether there are more.
+func (s *Server) schedulesAt(ctx context.Context, orgID, scheduleID string, at time.Time) (list iter.Seq[*rota.Schedule], more bool, err error) {
 	if scheduleID == "" {
-		list, out.cut, err = s.Rota.At(ctx, orgID, at)
-		return list, err
+		return s.Rota.At(ctx, orgID, at)
 	}
 	one, err := s.Rota.One(ctx, orgID, scheduleID, at)
-	return []*rota.Schedule{one}, err
+	return slices.Values([]*rota.Schedule{one}), false, err
 }
 
 func newOnCallJSON(s *rota.Schedule) onCallJSON {

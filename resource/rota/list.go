@@ -33,7 +33,7 @@ func (p *Page) First(n int) *Page {
 // first. Following NextCursor shows each schedule that was there at the
 // beginning once, whatever is created or renamed meanwhile.
 func (s *Service) List(ctx context.Context, orgID string, limit int, after string, at time.Time) (*Page, error) {
-	q := store.ScheduleQuery{Limit: limit + 1} // one more shows whether a page follows
+	q := store.ScheduleQuery{Limit: limit + 1, Since: at} // one more shows whether a page follows
 	if after != "" {
 		id, ok := position(orgID, after)
 		if !ok {
@@ -42,11 +42,14 @@ func (s *Service) List(ctx context.Context, orgID string, limit int, after strin
 		}
 		q.After = id
 	}
-	schedules, err := s.schedules(ctx, orgID, q, at)
+	stored, people, err := s.schedules(ctx, orgID, q)
 	if err != nil {
 		return nil, err
 	}
-	all := &Page{Schedules: schedules, orgID: orgID}
+	all := &Page{Schedules: make([]*Schedule, len(stored)), orgID: orgID}
+	for n, sched := range stored {
+		all.Schedules[n] = stand(sched, people, at)
+	}
 	return all.First(limit), nil
 }
 

@@ -8,6 +8,7 @@ package rota
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/google/uuid"
@@ -104,11 +105,19 @@ func ParseAt(at string) (time.Time, error) {
 const mostSchedules = 200
 
 // At returns the schedules of an organization as they stand at an instant, the
-// oldest first, and whether there are more than it returns.
-func (s *Service) At(ctx context.Context, orgID string, at time.Time) (list []*Schedule, more bool, err error) {
-	list, err = s.schedules(ctx, orgID, store.ScheduleQuery{Limit: mostSchedules + 1}, at)
-	if len(list) > mostSchedules {
-		list, more = list[:mostSchedules], true
+// oldest first, and whether there are more than it returns. How a schedule stands
+// is found out when it is asked for: an answer may be full before the last.
+func (s *Service) At(ctx context.Context, orgID string, at time.Time) (list iter.Seq[*Schedule], more bool, err error) {
+	stored, people, err := s.schedules(ctx, orgID, store.ScheduleQuery{Limit: mostSchedules + 1, Since: at})
+	if len(stored) > mostSchedules {
+		stored, more = stored[:mostSchedules], true
+	}
+	list = func(yield func(*Schedule) bool) {
+		for _, sched := range stored {
+			if !yield(stand(sched, people, at)) {
+				return
+			}
+		}
 	}
 	return list, more, err
 }
@@ -121,33 +130,27 @@ func (s *Service) One(ctx context.Context, orgID, scheduleID string, at time.Tim
 	if err != nil || id == uuid.Nil {
 		return nil, unknown
 	}
-	list, err := s.schedules(ctx, orgID, store.ScheduleQuery{ID: id, Limit: 1}, at)
+	stored, people, err := s.schedules(ctx, orgID, store.ScheduleQuery{ID: id, Limit: 1, Since: at})
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 {
+	if len(stored) == 0 {
 		return nil, unknown
 	}
-	return list[0], nil
+	return stand(stored[0], people, at), nil
 }
 
 // schedules reads schedules and the people in them.
-func (s *Service) schedules(ctx context.Context, orgID string, q store.ScheduleQuery, at time.Time) ([]*Schedule, error) {
-	q.Since = at
+func (s *Service) schedules(ctx context.Context, orgID string, q store.ScheduleQuery) ([]*store.Schedule, map[string]*store.Participant, error) {
 	stored, err := s.store.Schedules(ctx, orgID, q)
 	if err != nil {
-		return nil, fmt.Errorf("rota: %w", err)
+		return nil, nil, fmt.Errorf("rota: %w", err)
 	}
 	people, err := s.store.Participants(ctx, orgID, named(stored))
 	if err != nil {
-		return nil, fmt.Errorf("rota: %w", err)
+		return nil, nil, fmt.Errorf("rota: %w", err)
 	}
-	list := make([]*Schedule, len(stored))
-	for n, sched := range stored {
-		list[n] = &Schedule{Schedule: sched, people: people}
-		list[n].stand(at)
-	}
-	return list, nil
+	return stored, people, nil
 }
 
 // named returns everybody whom schedules name, each once.
@@ -173,8 +176,9 @@ func named(schedules []*store.Schedule) []string {
 	return ids
 }
 
-// stand fills in how the schedule stands at an instant.
-func (s *Schedule) stand(at time.Time) {
+// stand returns how a schedule stands at an instant.
+func stand(stored *store.Schedule, people map[string]*store.Participant, at time.Time) *Schedule {
+	s := &Schedule{Schedule: stored, people: people}
 	for _, shift := range oncall.OnCall(s.Schedule, at) {
 		p := s.participant(shift.PersonID)
 		entry := Shift{Person: p.Person, Layer: shift.Layer}
@@ -194,19 +198,24 @@ func (s *Schedule) stand(at time.Time) {
 		s.Owner = &owner.Person
 	}
 
-	next, ok := oncall.NextHandoff(s.Schedule, at, s.member)
+	if next, ok := oncall.NextHandoff(s.Schedule, at, s.member); ok {
+		s.NextHandoffAt = &next
+		s.Next = s.nextShift(next)
+	}
+	return s
+}
+
+// nextShift returns the next shift that somebody has, given the next hand-off.
+func (s *Schedule) nextShift(handoff time.Time) *Next {
+	people := s.membersAt(handoff)
+	if len(people) > 0 {
+		return &Next{handoff, people}
+	}
+	handoff, ok := oncall.NextHandoff(s.Schedule, handoff, s.member)
 	if !ok {
-		return
+		return nil
 	}
-	s.NextHandoffAt = &next
-	people := s.membersAt(next)
-	if len(people) == 0 {
-		if next, ok = oncall.NextHandoff(s.Schedule, next, s.member); !ok {
-			return
-		}
-		people = s.membersAt(next)
-	}
-	s.Next = &Next{next, people}
+	return &Next{handoff, s.membersAt(handoff)}
 }
 
 func (s *Schedule) member(id string) bool { return s.participant(id).Member }
