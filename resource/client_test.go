@@ -67,6 +67,14 @@ func TestTheSDKsClientInEveryProtocolVersion(t *testing.T) {
 				if text := refused.Content[0].(*mcp.TextContent).Text; !strings.HasPrefix(text, "not_found: ") {
 					t.Errorf("error text: got %q", text)
 				}
+				incident, err := session.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: "scaling://incidents/1"})
+				if err != nil || !strings.Contains(incident.Contents[0].Text, "Incident #1") {
+					t.Errorf("resources/read: %v, %v", incident, err)
+				}
+				prompt, err := session.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "incident-handoff", Arguments: map[string]string{"sequentialId": "1"}})
+				if err != nil || len(prompt.Messages) != 2 {
+					t.Errorf("prompts/get: %v, %v", prompt, err)
+				}
 				if code := refused.Meta["scaling.cloud/error"].(map[string]any)["code"]; code != "not_found" {
 					t.Errorf("error of _meta: got %v", code)
 				}

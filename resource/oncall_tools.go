@@ -142,7 +142,7 @@ type nextJSON struct {
 }
 
 func (s *Server) whoIsOnCall(ctx context.Context, c *call, in whoIsOnCallInput) (*whoIsOnCallOutput, error) {
-	at := s.Now()
+	at := s.Now().Truncate(time.Second) // nothing begins or ends within one
 	if in.At != "" {
 		var err error
 		if at, err = rota.ParseAt(in.At); err != nil {
