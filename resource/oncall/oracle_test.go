@@ -32,7 +32,7 @@ type diary struct {
 // last instant that is asked for.
 const (
 	daysBefore = 15
-	daysAfter  = 21
+	daysAfter  = 12
 )
 
 // diaries returns the diary of every eve.
