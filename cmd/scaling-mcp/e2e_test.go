@@ -204,6 +204,10 @@ func TestConnectCallRevoke(t *testing.T) {
 	if title := got.StructuredContent.(map[string]any)["incident"].(map[string]any)["title"]; title != "Checkout is slow" {
 		t.Errorf("get_incident returned %v", title)
 	}
+	schedules, _ := c.call("who_is_on_call", nil).StructuredContent.(map[string]any)["schedules"].([]any)
+	if len(schedules) == 0 || len(schedules[0].(map[string]any)["onCall"].([]any)) == 0 {
+		t.Errorf("who_is_on_call returned %v, want Acme's schedules with somebody on call", schedules)
+	}
 
 	token := c.token().AccessToken
 	if got := s.status(t, token).StatusCode; got != http.StatusOK {
