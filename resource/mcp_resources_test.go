@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -16,7 +17,7 @@ import (
 // TestTheGuardDecidesByWhatIsRead: even if the gate in front of the SDK read
 // another URI or name, nothing that the scopes forbid is reached.
 func TestTheGuardDecidesByWhatIsRead(t *testing.T) {
-	s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{PublicURL: "https://mcp.example", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	reached := false
 	guarded := s.guard(func(context.Context, string, mcp.Request) (mcp.Result, error) {
 		reached = true

@@ -266,20 +266,6 @@ func TestStatusPageSaysWhatItLeavesOut(t *testing.T) {
 	})
 }
 
-// statements takes down what is asked of the database.
-type statements struct {
-	mu  sync.Mutex
-	all []pgx.TraceQueryStartData
-}
-
-func (a *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.all = append(a.all, data)
-	return ctx
-}
-func (a *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
 // A page costs the same number of statements whatever is on it, and each reads
 // an index: what is not public, of another organization or long over is not
 // even looked at.
@@ -303,7 +289,7 @@ func TestStatusPageReadsIndexesInFewStatements(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	watched.all = nil
+	watched.forget()
 	p, err := s.StatusPage(t.Context(), "acme", noon)
 	if err != nil || len(p.Open) != 5 || len(p.Resolved) != 40 {
 		t.Fatalf("got %+v %v, want 5 open and 40 resolved incidents", p, err)
