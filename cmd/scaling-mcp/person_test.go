@@ -23,6 +23,7 @@ type person struct {
 	status  int
 	left    *url.URL // where the browser was sent that is not ours: the client
 	header  http.Header
+	ticks   []string // scopes that they allow although nothing is ticked
 }
 
 func newPerson(t testing.TB, email string) *person {
@@ -157,7 +158,10 @@ func (p *person) signIn(rawURL string) *person {
 func (p *person) allow(authorizeURL, orgID string) url.Values {
 	p.t.Helper()
 	p.signIn(authorizeURL)
-	p.press("Allow", func(form url.Values) { form.Set("org_id", orgID) })
+	p.press("Allow", func(form url.Values) {
+		form.Set("org_id", orgID)
+		form["scope"] = append(form["scope"], p.ticks...)
+	})
 	if p.left == nil {
 		p.t.Fatalf("Allow led to %s (%d): %s", p.at, p.status, p.text())
 	}
