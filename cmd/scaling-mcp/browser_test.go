@@ -38,6 +38,7 @@ func TestChromium(t *testing.T) {
 		"AnotherBrowserCannotConsent": anotherBrowserCannotConsent,
 		"KeyboardAlone":               keyboardAlone,
 		"PagesFit":                    pagesFit,
+		"DraftFits":                   draftFits,
 		"EndsWithinAMinute":           endsWithinAMinute,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, chromium) })
