@@ -35,8 +35,8 @@ const (
 	statusAway = 5 * time.Minute
 	// statusPatience is how long to wait for the database.
 	statusPatience = 2 * time.Second
-	// statusCopies is how many copies are kept, one for each organization. Few weigh
-	// more than 50 KB, and none ten MB.
+	// statusCopies is how many copies are kept, one for each organization. That of a
+	// bad day weighs 200 KB, and none 8 MB.
 	statusCopies = 256
 )
 
