@@ -359,8 +359,10 @@ func TestStatusPageHasExactlyThePublicWords(t *testing.T) {
 		var want []string // words of the page
 		words := 0
 		word := func() string { words++; return fmt.Sprintf("word-%d-%d-", orgs, words) }
-		for range rapid.IntRange(0, 4).Draw(rt, "incidents") {
-			ago := time.Duration(rapid.IntRange(2, 180*24).Draw(rt, "hours ago")) * time.Hour
+		ages := rapid.SliceOfN(rapid.IntRange(2, 180*24), 0, 4).Draw(rt, "hours ago")
+		slices.Sort(ages)
+		for _, hours := range slices.Backward(ages) { // incidents are created in the order of time
+			ago := time.Duration(hours) * time.Hour
 			affects := rapid.SampledFrom([][]string{{"API"}, {"API", "Queue"}, {"Hidden", "Queue"}, {"Hidden"}, {}}).Draw(rt, "affects")
 			title := word()
 			id := o.incident(title, rapid.SampledFrom(store.Severities()).Draw(rt, "severity"), ago, affects...)
