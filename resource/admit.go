@@ -3,7 +3,6 @@ package resource
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -67,12 +66,14 @@ func values(params json.RawMessage, name string) []string {
 }
 
 // mayAskFor reports whether body may ask for an MCP resource or a prompt that
-// claims do not allow: see mayForbid.
+// claims do not allow: see mayForbid. Of a URI only the scheme is looked for: in
+// JSON a slash may stand after a backslash.
 func (c *catalog) mayAskFor(claims *accesstoken.Claims, body []byte) bool {
-	for _, r := range c.resources {
-		begins, _, _ := strings.Cut(r.template, "{") // as every URI of the resource does
-		if len(lacking(claims, r.uses())) > 0 && bytes.Contains(body, []byte(begins)) {
-			return true
+	if bytes.Contains(body, []byte(scheme)) {
+		for _, r := range c.resources {
+			if len(lacking(claims, r.uses())) > 0 {
+				return true
+			}
 		}
 	}
 	for name, p := range c.prompts {

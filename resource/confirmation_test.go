@@ -116,6 +116,14 @@ func yesTo(state string) map[string]any {
 	}}
 }
 
+// changed returns text with another first letter.
+func changed(text string) string {
+	if text[0] == 'A' {
+		return "B" + text[1:]
+	}
+	return "A" + text[1:]
+}
+
 func (a *asker) updates() (n int) {
 	a.Helper()
 	if err := a.store.Pool().QueryRow(a.Context(), `SELECT count(*) FROM incident_updates`).Scan(&n); err != nil {
@@ -152,7 +160,7 @@ func TestAYesIsGoodForNothingElse(t *testing.T) {
 		"another organization":     {change(func(c *accesstoken.Claims) { c.OrgID = "org_globex" }), 1, "We are on it.", yesTo(state)},
 		"no state":                 {mine, 1, "We are on it.", yesTo("")},
 		"a made-up state":          {mine, 1, "We are on it.", yesTo(strings.Repeat("A", len(state)))},
-		"a state that was changed": {mine, 1, "We are on it.", yesTo("A" + state[1:])},
+		"a state that was changed": {mine, 1, "We are on it.", yesTo(changed(state))},
 		"a shorter state":          {mine, 1, "We are on it.", yesTo(state[:len(state)-4])},
 		"a longer state":           {mine, 1, "We are on it.", yesTo(state + "AAAA")},
 		"not base64":               {mine, 1, "We are on it.", yesTo(state[:len(state)-1] + "=")},

@@ -125,6 +125,7 @@ var smuggledReads = []string{
 	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members","uri":"scaling://nothing"}}`,
 	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://members","uri":null}}`,
 	`{"jsonrpc":"2.0","id":1,"method":"resources/read","METHOD":"ping","params":{"u\u0072i":"scaling:\/\/members"}}`,
+	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling:\/\/members"}}`,
 	`{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"scaling://nothing"},"params":{"uri":"scaling://members"}}`,
 	`[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"resources/read","params":{"uri":"scaling://incidents/1"}}]`,
 	`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"incident-handoff","arguments":{"sequentialId":"1"}}}`,
@@ -143,7 +144,7 @@ func TestNoBodyReadsWhatTheScopesForbid(t *testing.T) {
 			t.Errorf("%s\nwas answered: %s", body, a.body)
 		}
 	}
-	for _, body := range []string{smuggledReads[0], smuggledReads[9]} {
+	for _, body := range []string{smuggledReads[0], smuggledReads[7], smuggledReads[10]} {
 		if a := f.do(t, "POST", "/mcp", f.bearer(t, store.ScopeOfflineAccess), body); a.StatusCode != http.StatusForbidden || parameters(t, a)["error"] != "insufficient_scope" {
 			t.Errorf("%s\ngot %d %s, want 403 insufficient_scope", body, a.StatusCode, a.body)
 		}

@@ -26,6 +26,9 @@ type mcpResource struct {
 	text func(ctx context.Context, x *exchange, argument string) (*transcript, error)
 }
 
+// scheme is what the URIs of MCP resources begin with.
+const scheme = "scaling:"
+
 // mcpResources returns every MCP resource (design §10). A connection sees those
 // whose scope it has.
 func (s *Server) mcpResources() []*mcpResource {
@@ -33,7 +36,7 @@ func (s *Server) mcpResources() []*mcpResource {
 		{
 			name: "incident", title: "Incident",
 			description: "One incident, by its sequentialId, as get_incident shows it.",
-			template:    "scaling://incidents/{id}", prefix: "scaling://incidents/",
+			template:    scheme + "//incidents/{id}", prefix: scheme + "//incidents/",
 			scope: store.ScopeIncidentsRead, text: s.incidentText,
 		},
 		list(mcpResource{
@@ -57,7 +60,7 @@ func (s *Server) mcpResources() []*mcpResource {
 // list gives a resource its URIs: one by its name, and others for the parts that
 // this has no room for, whose argument is the id of the last item before.
 func list(r mcpResource) *mcpResource {
-	r.uri = "scaling://" + r.name
+	r.uri = scheme + "//" + r.name
 	r.template, r.prefix = r.uri+"{?after}", r.uri+"?after="
 	return &r
 }
