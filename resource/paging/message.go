@@ -24,9 +24,9 @@ func message(p store.Page, d *store.PageDetails, publicURL string) mail.Message 
 	var text strings.Builder
 	fmt.Fprintf(&text, "You are paged for incident %d of %s, severity %s.\n\n", d.SequentialID, organization, d.Severity)
 	quote(&text, visible.Line(d.Title))
-	if d.Description != "" {
+	if description := strings.TrimSpace(visible.Text(d.Description)); description != "" {
 		quote(&text, "")
-		quote(&text, beginning(visible.Text(d.Description), mostOfDescription))
+		quote(&text, beginning(description, mostOfDescription))
 	}
 	fmt.Fprintf(&text, "\nTo take it, tell your assistant: Acknowledge incident %d of %s.\n", d.SequentialID, organization)
 	fmt.Fprintf(&text, "To see it: %s/incidents/%s\n\n", publicURL, p.IncidentID)
