@@ -56,6 +56,9 @@ func TestServeRefusesWhatIsMissingOrUnsafeAndSaysWhich(t *testing.T) {
 		"an origin that is none":    {func(s *settings) { s.AllowedOrigins = []string{"https://a.example/"} }, "SCALING_ALLOWED_ORIGINS"},
 		"a proxy that is none":      {func(s *settings) { s.TrustedProxies = []string{"proxy"} }, "SCALING_TRUSTED_PROXIES"},
 		"proxies everywhere":        {func(s *settings) { s.TrustedProxies = []string{"0.0.0.0/0"} }, "SCALING_TRUSTED_PROXIES"},
+		"no mail server":            {func(s *settings) { s.SMTPURL, s.MailFrom = "mail.example.com", "a@example.com" }, "SCALING_SMTP_URL"},
+		"mail from nobody":          {func(s *settings) { s.SMTPURL = "smtp://mail.example.com" }, "SCALING_MAIL_FROM"},
+		"mail from what is none":    {func(s *settings) { s.SMTPURL, s.MailFrom = "smtp://mail.example.com", "Scaling" }, "SCALING_MAIL_FROM"},
 		"no lifetime":               {func(s *settings) { s.AccessTokenTTL = 0 }, "SCALING_ACCESS_TOKEN_TTL"},
 		"a lifetime of a week":      {func(s *settings) { s.AccessTokenTTL = 168 * time.Hour }, "SCALING_ACCESS_TOKEN_TTL"},
 		"refresh before expiry":     {func(s *settings) { s.RefreshIdleTTL = time.Minute }, "SCALING_REFRESH_IDLE_TTL"},
@@ -78,7 +81,11 @@ func TestServeRefusesWhatIsMissingOrUnsafeAndSaysWhich(t *testing.T) {
 func TestSecretsArePrintedNowhere(t *testing.T) {
 	t.Parallel()
 	s := production()
-	s.ClerkSecretKey = "sk_live_topsecret"
+	s.ClerkSecretKey, s.SMTPURL = "sk_live_topsecret", "smtp://u:topsecret@mail example"
+	s.MailFrom = "a@example.com"
+	if err := s.checkProduction(); err == nil || strings.Contains(err.Error(), "topsecret") {
+		t.Errorf("a bad mail server: got %v, want an error without its password", err)
+	}
 	for _, printed := range []string{fmt.Sprint(s), fmt.Sprintf("%+v", s), fmt.Sprintf("%#v", s)} {
 		if strings.Contains(printed, "topsecret") {
 			t.Errorf("a secret is in %s", printed)

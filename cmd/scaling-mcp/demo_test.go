@@ -53,6 +53,14 @@ func TestDemoDataIsWholeWheneverItIsSeeded(t *testing.T) {
 			if newest.EscalationPolicyID == nil || newest.Escalation.State != store.EscalationPaging {
 				t.Errorf("the open incident: got policy %v and escalation %s, want it paged", newest.EscalationPolicyID, newest.Escalation.State)
 			}
+			var unsent, jobs, timers int
+			err = s.Pool().QueryRow(t.Context(), `
+				SELECT (SELECT count(*) FROM pages WHERE outcome IS DISTINCT FROM 'sent'), (SELECT count(*) FROM river_job),
+				       (SELECT count(*) FROM river_job j JOIN incidents i ON i.id = (j.args->>'incident')::uuid
+				        WHERE j.kind = 'escalate' AND j.scheduled_at = i.next_page_at AND i.next_page_at > $1)`, now).Scan(&unsent, &jobs, &timers)
+			if err != nil || unsent != 0 || jobs != 1 || timers != 1 {
+				t.Errorf("got %d unsent pages, %d jobs and %d timers %v, want the open incident's timer alone", unsent, jobs, timers, err)
+			}
 			globex, err := s.Incidents(t.Context(), clerkdev.GlobexID, store.IncidentQuery{Limit: 100})
 			if err != nil || len(globex) != 3 {
 				t.Errorf("Globex: got %d incidents %v, want 3", len(globex), err)
