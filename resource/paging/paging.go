@@ -19,8 +19,9 @@
 // the same Message-ID. A page that has not gone out by the time somebody
 // acknowledges or resolves is withdrawn.
 //
-// A replica that dies delays its pages by 100 seconds at most, and timers by 27;
-// package queue says why.
+// A replica that dies delays what it had begun, a page that it was sending most
+// likely, by 100 seconds at most, and timers that come due meanwhile by 27; package
+// queue says why.
 package paging
 
 import (
