@@ -239,9 +239,14 @@ func TestOrganizationsAreSeparate(t *testing.T) {
 	if strings.Contains(list.body, "Acme") {
 		t.Errorf("Globex sees %s", list.body)
 	}
-	get := f.do(t, "POST", "/mcp", header, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_incident","arguments":{"sequentialId":1}}}`)
-	if !strings.Contains(get.body, "not_found") {
-		t.Errorf("Globex gets %s", get.body)
+	for tool, arguments := range map[string]string{
+		"get_incident": "", "get_incident_timeline": "", "acknowledge_incident": "", "resolve_incident": "",
+		"transition_incident_status": `,"status":"identified"`,
+	} {
+		a := f.do(t, "POST", "/mcp", header, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+tool+`","arguments":{"sequentialId":1`+arguments+`}}}`)
+		if !strings.Contains(a.body, `"code":"not_found"`) {
+			t.Errorf("%s: Globex gets %s", tool, a.body)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"scaling.cloud/mcp/resource/incident"
+	"scaling.cloud/mcp/store"
 )
 
 // FuzzTextStaysInItsFence: whatever people write, and however much of it, the
@@ -46,8 +47,20 @@ func FuzzTextStaysInItsFence(f *testing.F) {
 		for range 4 {
 			details.StatusHistory = append(details.StatusHistory, statusChangeJSON{Status: "resolved", ChangedAt: at, ResolutionNote: &text})
 		}
+		timeline := &getIncidentTimelineOutput{sequentialID: 7, NextCursor: new(strings.Repeat("c", 24)), cut: true}
+		for range 4 {
+			timeline.Entries = append(timeline.Entries, timelineEntryJSON{
+				At: at, Type: store.EventUpdatePosted, Actor: &i.CreatedBy, Status: new(store.StatusResolved), ResolutionNote: &title, Layer: new(1),
+				Person: i.Owner, Update: &timelineUpdateJSON{Body: &text, Visibility: store.VisibilityPublic},
+			})
+		}
+		timeline.Entries = timeline.Entries[:timeline.render()]
+		changed := changedIncident{i}
 		for name, out := range map[string]output{
-			"list": list, "get": &getIncidentOutput{details}, "create": &createIncidentOutput{Incident: i, Paged: paged},
+			"list": list, "get": &getIncidentOutput{details}, "create": &createIncidentOutput{Incident: i, Paged: paged}, "timeline": timeline,
+			"acknowledge": &acknowledgeIncidentOutput{Incident: changed, Replayed: true},
+			"transition":  &transitionIncidentStatusOutput{Incident: changed, Replayed: true, noteDropped: true},
+			"resolve":     &resolveIncidentOutput{Incident: changed, Transitions: details.StatusHistory, Replayed: true, noteDropped: true},
 		} {
 			var got transcript
 			out.writeText(&got)
