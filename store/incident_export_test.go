@@ -1,7 +1,8 @@
 package store
 
-// IncidentStatement lets a test ask for the plan of a list.
-var IncidentStatement = IncidentQuery.statement
-
-// TimelineStatement lets it ask for that of a timeline.
-var TimelineStatement = timelineStatement
+// The statements, so that a test may ask for their plans.
+var (
+	IncidentStatement        = IncidentQuery.statement
+	IncidentDetailsStatement = incidentDetailsStatement
+	TimelineStatement        = timelineStatement
+)

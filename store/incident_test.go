@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -375,104 +374,4 @@ func TestListFiltersByStatusSeverityAndTime(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, row.want)
 		}
 	}
-}
-
-// Every page costs the same however deep it lies: its plan goes to the place
-// in an index and reads on from there, without sorting.
-func TestListReadsAnIndexWhateverItIsAsked(t *testing.T) {
-	t.Parallel()
-	s := storetest.Open(t)
-	incidentOrg(t, s, "acme", "ann")
-	incidentOrg(t, s, "globex", "gus")
-	if _, err := s.Pool().Exec(t.Context(), `
-		INSERT INTO incidents (org_id, id, sequential_id, title, description, severity, status, created_by, created_at, updated_at, resolved_at)
-		SELECT org, gen_random_uuid(), n, 'Incident', '', (ARRAY['critical', 'high', 'medium', 'low'])[1 + n % 4], status, person, at, at,
-		       CASE status WHEN 'resolved' THEN at END
-		FROM generate_series(1, 10000) n, (VALUES ('acme', 'ann'), ('globex', 'gus')) o (org, person),
-		     LATERAL (SELECT CASE WHEN n % 2500 = 0 THEN 'investigating' ELSE 'resolved' END AS status,
-		                     '2026-01-01Z'::timestamptz + n * interval '1 minute' AS at) x`); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Pool().Exec(t.Context(), `ANALYZE`); err != nil {
-		t.Fatal(err)
-	}
-	deep := &store.IncidentPosition{CreatedAt: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), SequentialID: 1440}
-	for name, row := range map[string]struct {
-		query store.IncidentQuery
-		index string
-	}{
-		"first page":     {store.IncidentQuery{}, "incidents_newest"},
-		"deep page":      {store.IncidentQuery{After: deep}, "incidents_newest"},
-		"time":           {store.IncidentQuery{From: &deep.CreatedAt, Before: new(deep.CreatedAt.Add(time.Hour))}, "incidents_newest"},
-		"rare status":    {store.IncidentQuery{Status: new(store.StatusInvestigating)}, "incidents_newest_by_status"},
-		"deep, severity": {store.IncidentQuery{Severity: new(store.SeverityHigh), After: deep}, "incidents_newest_by_severity"},
-	} {
-		row.query.Limit = 21
-		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
-			top := explain(t, s, mode, "acme", row.query)
-			if index := top.find(func(p plan) bool { return p.Alias == "i" }); index == nil || index.Index != row.index {
-				t.Errorf("%s, %s: got %+v, want an index scan of %s", name, mode, index, row.index)
-			}
-			if sort := top.find(func(p plan) bool { return strings.Contains(p.Type, "Sort") && !p.hasAggregateAbove }); sort != nil {
-				t.Errorf("%s, %s: the incidents are sorted", name, mode)
-			}
-		}
-	}
-}
-
-// plan is a node of EXPLAIN's answer.
-type plan struct {
-	Type              string `json:"Node Type"`
-	Index             string `json:"Index Name"`
-	Alias             string
-	Plans             []plan
-	hasAggregateAbove bool // a sort below one is of an incident's few components
-}
-
-func (p plan) find(is func(plan) bool) *plan {
-	if is(p) {
-		return &p
-	}
-	for _, below := range p.Plans {
-		below.hasAggregateAbove = p.hasAggregateAbove || p.Type == "Aggregate"
-		if found := below.find(is); found != nil {
-			return found
-		}
-	}
-	return nil
-}
-
-// explain returns the plan of the statement that a list of q runs, made for its
-// arguments or for any, as the mode says: a prepared statement meets both.
-func explain(t *testing.T, s *store.Store, mode, orgID string, q store.IncidentQuery) plan {
-	t.Helper()
-	sql, args := store.IncidentStatement(q, orgID)
-	literals := make([]string, len(args))
-	for n, arg := range args {
-		switch arg := arg.(type) {
-		case time.Time:
-			literals[n] = "'" + arg.Format(time.RFC3339Nano) + "'"
-		default:
-			literals[n] = fmt.Sprintf("'%v'", arg)
-		}
-	}
-	top, err := inTx(t.Context(), s, func(ctx context.Context, tx pgx.Tx) (plan, error) {
-		var plans []struct{ Plan plan }
-		for _, statement := range []string{`SET LOCAL plan_cache_mode = ` + mode, `PREPARE list AS ` + sql} {
-			if _, err := tx.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol); err != nil {
-				return plan{}, err
-			}
-		}
-		err := tx.QueryRow(ctx, `EXPLAIN (FORMAT JSON) EXECUTE list (`+strings.Join(literals, ", ")+`)`,
-			pgx.QueryExecModeSimpleProtocol).Scan(&plans)
-		if err != nil {
-			return plan{}, err
-		}
-		_, err = tx.Exec(ctx, `DEALLOCATE list`)
-		return plans[0].Plan, err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return top
 }
