@@ -36,6 +36,14 @@ func (w *world) transition(n int, status string) {
 	}
 }
 
+// planPage plans the next page of an incident, as package paging does.
+func (w *world) planPage(n int) {
+	w.Helper()
+	if _, err := w.store.Pool().Exec(w.Context(), `UPDATE incidents SET next_page_at = $2 WHERE sequential_id = $1`, n, noon.Add(time.Hour)); err != nil {
+		w.Fatal(err)
+	}
+}
+
 func (w *world) details(n int) *store.IncidentDetails {
 	w.Helper()
 	d, err := w.Get(w.Context(), "acme", n)
@@ -132,6 +140,9 @@ func TestResolvingWalksWhatIsLeft(t *testing.T) {
 		t.Run(string(from), func(t *testing.T) {
 			w := &world{TB: t, Service: w.Service, store: w.store}
 			n := w.in(from, incident.Create{EscalationPolicyID: policy})
+			if from != store.StatusResolved {
+				w.planPage(n)
+			}
 			got, err := w.Resolve(t.Context(), ann, incident.Resolve{SequentialID: n, ResolutionNote: "Rolled back."}, "")
 			if err != nil {
 				t.Fatal(err)
@@ -170,10 +181,7 @@ func TestAnAcknowledgmentStandsAndStopsEscalation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	n := w.create(incident.Create{EscalationPolicyID: w.policy("policy", []string{"bea"})}).Incident.SequentialID
-	// A page is planned, as package paging does.
-	if _, err := w.store.Pool().Exec(t.Context(), `UPDATE incidents SET next_page_at = $1`, noon.Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	w.planPage(n)
 	bea := incident.Actor{UserID: "bea", OrgID: "acme"}
 	got, err := w.Acknowledge(t.Context(), bea, n, "")
 	if err != nil || got.Already || got.Incident.AcknowledgedAt == nil || got.Incident.Status != store.StatusInvestigating {
