@@ -18,7 +18,7 @@ func (s *Server) lifecycleTools() []*tool {
 		define(store.ScopeIncidentsWrite, mcp.Tool{
 			Name:  "acknowledge_incident",
 			Title: "Acknowledge an incident",
-			Description: "Records that the person has taken an incident. It stops escalation for good: nobody else is paged. " +
+			Description: "Records that the person has taken an incident. It stops escalation, and cannot be undone: nobody else is paged. " +
 				"The status stays as it is. Use it only when the person says that they take over, never to silence pages. " +
 				"Of an incident that was acknowledged before, or is resolved, it changes nothing: alreadyAcknowledged says whether somebody had acknowledged.",
 			Annotations: settles(false),
@@ -139,7 +139,7 @@ func (s *Server) resolveIncident(ctx context.Context, c *call, in resolveInciden
 }
 
 const (
-	textReplayed    = "This call was made before with the same idempotencyKey: this is its result, and nothing was done again."
+	textReplayed    = "This call was made before with the same idempotencyKey. This is what it answered then; nothing was done again, and get_incident says where the incident stands now."
 	textNoteDropped = "The resolutionNote was not kept: the incident had been resolved before."
 )
 

@@ -109,7 +109,7 @@ func (o *getIncidentTimelineOutput) render() int {
 	for n := range o.Entries {
 		var entry transcript
 		o.Entries[n].writeText(&entry)
-		if n > 0 && (entry.cut || entry.Len() > t.room()) {
+		if n > 0 && entry.Len() > t.room() {
 			break
 		}
 		t.WriteString(entry.String())
