@@ -89,11 +89,12 @@ func TestAPageCostsTheSameWhereverItLies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var last int64
-	if err := s.Pool().QueryRow(t.Context(), `SELECT max(seq) FROM incident_events WHERE incident_id = $1`, long.ID).Scan(&last); err != nil {
+	var middle int64 // at the end, sorting what is left would be as good
+	if err := s.Pool().QueryRow(t.Context(), `
+		SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seq) FROM incident_events WHERE incident_id = $1`, long.ID).Scan(&middle); err != nil {
 		t.Fatal(err)
 	}
-	for name, after := range map[string]int64{"first page": 0, "deep page": last - 100} {
+	for name, after := range map[string]int64{"first page": 0, "deep page": middle} {
 		variants = append(variants, variant{
 			name: "timeline: " + name, sql: store.TimelineStatement, args: []any{"acme", long.ID, after, 21},
 			indexes: map[string]string{"incident_events": "incident_events_pkey", "incident_updates": "incident_updates_pkey"},

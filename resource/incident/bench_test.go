@@ -131,11 +131,11 @@ func large(b *testing.B, s *store.Store) {
 		 SELECT i.org_id, i.id, c.id FROM incidents i JOIN LATERAL (SELECT id FROM components ORDER BY name OFFSET i.sequential_id % 20 LIMIT 1) c ON true`,
 		`INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, status)
 		 SELECT 'acme', i.id, gen_random_uuid(), CASE WHEN g < 5 THEN 'status_changed' ELSE 'incident_acknowledged' END, created_at, 'ann', CASE WHEN g < 5 THEN 'identified' END
-		 FROM generate_series(1, 9) g, incidents i`,
+		 FROM generate_series(1, 9) g, incidents i WHERE g = 1 OR sequential_id <> 50000`,
 		`WITH u AS (
 			INSERT INTO incident_updates (org_id, incident_id, id, body, visibility, posted_by, posted_at)
 			SELECT 'acme', id, gen_random_uuid(), repeat('What we did. ', 20), 'internal', 'ann', created_at
-			FROM incidents, generate_series(1, 99991) WHERE sequential_id = 50000
+			FROM incidents, generate_series(1, 100000) WHERE sequential_id = 50000
 			RETURNING *)
 		 INSERT INTO incident_events (org_id, incident_id, id, type, at, actor_id, update_id)
 		 SELECT org_id, incident_id, gen_random_uuid(), 'update_posted', posted_at, 'ann', id FROM u`,
