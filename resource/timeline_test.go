@@ -53,11 +53,11 @@ func post(t *testing.T, st *store.Store, number int, visibility store.Visibility
 	var ids []uuid.UUID
 	err = pgx.BeginFunc(t.Context(), st.Pool(), func(tx pgx.Tx) error {
 		for _, body := range bodies {
-			id, err := st.PostUpdateTx(t.Context(), tx, "org_acme", i.ID, body, visibility, store.Change{UserID: "user_bob", At: now})
+			posted, err := st.PostUpdateTx(t.Context(), tx, "org_acme", i.ID, body, visibility, store.Change{UserID: "user_bob", At: now})
 			if err != nil {
 				return err
 			}
-			ids = append(ids, id)
+			ids = append(ids, posted.ID)
 		}
 		return nil
 	})

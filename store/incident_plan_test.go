@@ -143,6 +143,7 @@ type variant struct {
 type plan struct {
 	Type      string `json:"Node Type"`
 	Relation  string `json:"Relation Name"`
+	Alias     string
 	Index     string `json:"Index Name"`
 	Condition string `json:"Index Cond"`
 	Filter    string

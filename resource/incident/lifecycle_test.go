@@ -246,7 +246,7 @@ func TestWhatMovesAnIncidentIsInItsTimelineUnderPersonAndClient(t *testing.T) {
 		}
 	}
 	want := []string{
-		"incident_created investigating by ann via Claude", "page_sent to bea", "incident_acknowledged by bea",
+		"incident_created investigating by ann via Claude", "incident_acknowledged by bea",
 		"status_changed identified by ann via Claude", "status_changed monitoring by bea", "status_changed resolved (done) by bea",
 	}
 	if diff := cmp.Diff(want, w.happened(n)); diff != "" {
