@@ -146,7 +146,7 @@ func BenchmarkGate(b *testing.B) {
 // difference is the price of the gate.
 func BenchmarkListIncidents(b *testing.B) {
 	st := storetest.Open(b)
-	incidents := incident.New(st, incident.Config{Now: time.Now, Log: slog.New(slog.DiscardHandler), PublicURL: "https://mcp.example"})
+	incidents := incident.New(st, incident.Config{Now: time.Now, PublicURL: "https://mcp.example"})
 	seedBench(b, st, incidents)
 	s, token, claims := newBench(b, st, incidents, store.ResourceScopes()...)
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -290,7 +289,7 @@ func TestTheSDKsClientAsksItsPerson(t *testing.T) {
 func TestAClientThatShowsLinksTakesItsPersonToTheDraft(t *testing.T) {
 	t.Parallel()
 	a := newAsker(t)
-	incidents := incident.New(a.store, incident.Config{Now: func() time.Time { return a.now }, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler)})
+	incidents := incident.New(a.store, incident.Config{Now: func() time.Time { return a.now }, PublicURL: publicURL})
 	var visited []string
 	decide := incidents.PublishDraft
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ClientOptions{

@@ -115,7 +115,7 @@ func newFixture(t testing.TB, st *store.Store, change func(*resource.Config)) *f
 	}
 	if st != nil {
 		pages := paging.New(paging.Config{Store: st, Queue: queue.New(st.Pool(), log), Mail: mail.Log{Logger: log}, PublicURL: publicURL, Log: log, Now: config.Now})
-		config.Incidents = incident.New(st, incident.Config{Now: config.Now, Log: log, PublicURL: publicURL, Paging: pages})
+		config.Incidents = incident.New(st, incident.Config{Now: config.Now, PublicURL: publicURL, Paging: pages})
 		config.Rota = rota.New(st)
 	}
 	if change != nil {

@@ -143,7 +143,7 @@ func (i *incidentDetailsJSON) outlook() string {
 	case e.NextPageAt == nil:
 		return "Nobody has acknowledged it yet. No further page is planned."
 	default:
-		return "Nobody has acknowledged it yet. The next page goes out at " + clock(*e.NextPageAt) + "."
+		return "Nobody has acknowledged it yet. Unless somebody does, escalation goes on at " + clock(*e.NextPageAt) + "."
 	}
 }
 

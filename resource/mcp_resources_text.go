@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -72,6 +73,39 @@ func (s *Server) incidentText(ctx context.Context, x *exchange, number string) (
 	}
 	t := &transcript{}
 	out.writeText(t)
+	return t, nil
+}
+
+// mostRecent is how many entries of a timeline a prompt shows. What was done
+// last matters to whoever takes over, and to whoever speaks to customers.
+const mostRecent = 30
+
+// recentText writes the end of an incident's timeline; where there is no room for
+// all, the latest.
+func (s *Server) recentText(ctx context.Context, x *exchange, number int) (*transcript, error) {
+	entries, err := s.Incidents.Recent(ctx, x.claims.OrgID, number, mostRecent)
+	if err != nil {
+		return nil, err
+	}
+	t := &transcript{}
+	room := t.room()
+	var texts []string // latest first
+	for _, e := range slices.Backward(entries) {
+		var text transcript
+		j := newTimelineEntryJSON(e)
+		j.writeText(&text)
+		if room -= text.Len(); room < 0 && texts != nil {
+			break
+		}
+		texts = append(texts, text.String())
+	}
+	t.linef("The latest entries of its timeline, oldest first.")
+	t.fence()
+	for _, text := range slices.Backward(texts) {
+		t.WriteString(text)
+	}
+	t.unfence()
+	t.linef("get_incident_timeline has what came before.")
 	return t, nil
 }
 

@@ -91,13 +91,19 @@ func (p *prompt) addTo(server *mcp.Server, s *Server) {
 		if err != nil {
 			return nil, err
 		}
-		facts, err := s.incidentText(ctx, exchangeOf(req.Extra), req.Params.Arguments["sequentialId"])
+		x, number := exchangeOf(req.Extra), req.Params.Arguments["sequentialId"]
+		facts, err := s.incidentText(ctx, x, number)
+		if err != nil {
+			return nil, err
+		}
+		events, err := s.recentText(ctx, x, *incidentNumber(number))
 		if err != nil {
 			return nil, err
 		}
 		return &mcp.GetPromptResult{Description: p.Description, Messages: []*mcp.PromptMessage{
 			{Role: "user", Content: &mcp.TextContent{Text: task}},
 			{Role: "user", Content: &mcp.TextContent{Text: facts.String()}},
+			{Role: "user", Content: &mcp.TextContent{Text: events.String()}},
 		}}, nil
 	})
 }

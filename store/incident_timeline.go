@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,6 +89,22 @@ func (s *Store) Timeline(ctx context.Context, orgID string, sequentialID int, af
 		entries[i] = r.entry()
 	}
 	return entries, nil
+}
+
+// TimelineEnd returns the Seq after which the last n entries of an incident's
+// history come: 0 if it has no more than those, or is unknown.
+func (s *Store) TimelineEnd(ctx context.Context, orgID string, sequentialID, n int) (int64, error) {
+	before, err := one[struct{ Seq int64 }](s.pool.Query(ctx, `
+		SELECT e.seq FROM incident_events e
+		WHERE e.org_id = $1 AND e.incident_id = (SELECT id FROM incidents WHERE org_id = $1 AND sequential_id = $2)
+		ORDER BY e.seq DESC OFFSET $3 LIMIT 1`, orgID, sequentialID, n))
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, wrap("finding the end of a timeline", err)
+	}
+	return before.Seq, nil
 }
 
 // timelineStatement reads a page off the primary key, and then looks up one by

@@ -72,7 +72,7 @@ func newHandler(c *settings, p parts) http.Handler {
 		Log:              p.log,
 		Now:              time.Now,
 	})
-	incidents := incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Log: p.log, Paging: p.paging})
+	incidents := incident.New(p.store, incident.Config{PublicURL: c.PublicURL, Now: time.Now, Paging: p.paging})
 	mcp := resource.New(resource.Config{
 		PublicURL:            c.PublicURL,
 		AllowedOrigins:       c.AllowedOrigins,

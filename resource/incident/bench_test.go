@@ -1,7 +1,6 @@
 package incident_test
 
 import (
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 func BenchmarkPage(b *testing.B) {
 	s := storetest.Open(b)
 	large(b, s)
-	service := incident.New(s, incident.Config{Now: time.Now, Log: slog.New(slog.DiscardHandler), PublicURL: "https://mcp.example"})
+	service := incident.New(s, incident.Config{Now: time.Now, PublicURL: "https://mcp.example"})
 
 	for _, filter := range []incident.ListQuery{
 		{},

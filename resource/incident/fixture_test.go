@@ -47,7 +47,7 @@ func newWorld(t testing.TB, log *slog.Logger) *world {
 	w := &world{TB: t, store: s, now: noon}
 	now := func() time.Time { return w.now }
 	pages := paging.New(paging.Config{Store: s, Queue: queue.New(s.Pool(), log), Mail: mail.Log{Logger: log}, PublicURL: "https://mcp.example", Log: log, Now: now})
-	w.Service = incident.New(s, incident.Config{Now: now, Log: log, PublicURL: "https://mcp.example/", Paging: pages})
+	w.Service = incident.New(s, incident.Config{Now: now, PublicURL: "https://mcp.example/", Paging: pages})
 	return w
 }
 

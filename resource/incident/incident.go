@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -23,7 +22,6 @@ import (
 // Config is what a Service needs besides the store.
 type Config struct {
 	Now       func() time.Time
-	Log       *slog.Logger
 	PublicURL string // origin of incident URLs, without a trailing slash
 	Paging    *paging.Service
 }

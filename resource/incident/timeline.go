@@ -67,3 +67,20 @@ func (q TimelineQuery) check(orgID string) (after int64, limit int, err error) {
 	}
 	return after, limit, p.err()
 }
+
+// Recent returns at least the last n entries of an incident's timeline, oldest
+// first: those that are added meanwhile are there, too.
+func (s *Service) Recent(ctx context.Context, orgID string, sequentialID, n int) ([]*store.TimelineEntry, error) {
+	after, err := s.store.TimelineEnd(ctx, orgID, sequentialID, n)
+	if err != nil {
+		return nil, fmt.Errorf("incident: reading a timeline: %w", err)
+	}
+	entries, err := s.store.Timeline(ctx, orgID, sequentialID, after, n+MaxLimit)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, unknownIncident(sequentialID)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("incident: reading a timeline: %w", err)
+	}
+	return entries, nil
+}

@@ -134,7 +134,7 @@ func (w *world) replica(sender mail.Sender) (r *replica, start func()) {
 	jobs := queue.New(pool, log)
 	r = &replica{pool: pool}
 	r.Service = paging.New(paging.Config{Store: s, Queue: jobs, Mail: sender, PublicURL: "https://mcp.example/", Log: log, Now: time.Now})
-	r.incidents = incident.New(s, incident.Config{Now: time.Now, Log: log, PublicURL: "https://mcp.example", Paging: r.Service})
+	r.incidents = incident.New(s, incident.Config{Now: time.Now, PublicURL: "https://mcp.example", Paging: r.Service})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
 	done := make(chan error, 1)
 	r.stop = func() {}

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tdewolff/minify/v2"
+	"github.com/tdewolff/minify/v2/css"
 )
 
 //go:embed app.css
@@ -24,9 +27,20 @@ type asset struct {
 }
 
 var (
-	stylesheet = newAsset(appCSS, "text/css; charset=utf-8")
+	stylesheet = newAsset(minified(appCSS), "text/css; charset=utf-8")
 	favicon    = newAsset(faviconSVG, "image/svg+xml")
 )
+
+// minified is a stylesheet without what only its readers need.
+func minified(stylesheet []byte) []byte {
+	m := minify.New()
+	m.AddFunc("text/css", css.Minify)
+	short, err := m.Bytes("text/css", stylesheet)
+	if err != nil {
+		panic("web/ui: app.css: " + err.Error()) // it is embedded
+	}
+	return short
+}
 
 func newAsset(content []byte, contentType string) asset {
 	sum := sha256.Sum256(content)
