@@ -35,9 +35,12 @@ type listing struct {
 
 // fill writes schedules, as far as there is room, and returns those that it has
 // written: one at least, if there is one.
-func (l *listing) fill(schedules iter.Seq[*rota.Schedule], item func(*rota.Schedule) string) (shown []*rota.Schedule) {
+func (l *listing) fill(schedules iter.Seq2[*rota.Schedule, error], item func(*rota.Schedule) string) (shown []*rota.Schedule, err error) {
 	var t transcript
-	for s := range schedules {
+	for s, err := range schedules {
+		if err != nil {
+			return nil, err
+		}
 		if !t.lineIfRoom(item(s)) {
 			l.cut = true
 			break
@@ -45,7 +48,18 @@ func (l *listing) fill(schedules iter.Seq[*rota.Schedule], item func(*rota.Sched
 		shown = append(shown, s)
 	}
 	l.lines = t.String()
-	return shown
+	return shown, nil
+}
+
+// read yields schedules that are there already.
+func read(schedules ...*rota.Schedule) iter.Seq2[*rota.Schedule, error] {
+	return func(yield func(*rota.Schedule, error) bool) {
+		for _, s := range schedules {
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
 }
 
 // mostOfItem bounds what one item of a list takes of the text, in bytes. Names

@@ -2,8 +2,6 @@ package resource
 
 import (
 	"context"
-	"iter"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,7 +76,11 @@ func (s *Server) listSchedules(ctx context.Context, c *call, in listSchedulesInp
 		return nil, err
 	}
 	out := &listSchedulesOutput{Schedules: []scheduleJSON{}}
-	page = page.First(len(out.fill(slices.Values(page.Schedules), scheduleItem)))
+	shown, err := out.fill(read(page.Schedules...), scheduleItem)
+	if err != nil {
+		return nil, err
+	}
+	page = page.First(len(shown))
 	for _, schedule := range page.Schedules {
 		out.Schedules = append(out.Schedules, newScheduleJSON(schedule))
 	}
@@ -150,25 +152,19 @@ func (s *Server) whoIsOnCall(ctx context.Context, c *call, in whoIsOnCallInput) 
 		}
 	}
 	out := &whoIsOnCallOutput{At: at.UTC(), Schedules: []onCallJSON{}}
-	schedules, more, err := s.schedulesAt(ctx, c.claims.OrgID, in.ScheduleID, at)
-	if err != nil {
-		return nil, err
+	schedules := s.Rota.At(ctx, c.claims.OrgID, at)
+	if in.ScheduleID != "" {
+		one, err := s.Rota.One(ctx, c.claims.OrgID, in.ScheduleID, at)
+		if err != nil {
+			return nil, err
+		}
+		schedules = read(one)
 	}
-	out.cut = more
-	for _, schedule := range out.fill(schedules, onCallItem) {
+	shown, err := out.fill(schedules, onCallItem)
+	for _, schedule := range shown {
 		out.Schedules = append(out.Schedules, newOnCallJSON(schedule))
 	}
-	return out, nil
-}
-
-// schedulesAt returns the schedule that is asked for, or all that one answer
-// may look at and whether there are more.
-func (s *Server) schedulesAt(ctx context.Context, orgID, scheduleID string, at time.Time) (list iter.Seq[*rota.Schedule], more bool, err error) {
-	if scheduleID == "" {
-		return s.Rota.At(ctx, orgID, at)
-	}
-	one, err := s.Rota.One(ctx, orgID, scheduleID, at)
-	return slices.Values([]*rota.Schedule{one}), false, err
+	return out, err
 }
 
 func newOnCallJSON(s *rota.Schedule) onCallJSON {

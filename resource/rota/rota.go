@@ -100,26 +100,33 @@ func ParseAt(at string) (time.Time, error) {
 	return t, nil
 }
 
-// mostSchedules is how many schedules are looked at for one answer. More than
-// that no answer can hold.
-const mostSchedules = 200
+// schedulesAtOnce is how many schedules At reads at a time: about as many as an
+// answer of a tool has room for.
+const schedulesAtOnce = 64
 
-// At returns the schedules of an organization as they stand at an instant, the
-// oldest first, and whether there are more than it returns. How a schedule stands
-// is found out when it is asked for: an answer may be full before the last.
-func (s *Service) At(ctx context.Context, orgID string, at time.Time) (list iter.Seq[*Schedule], more bool, err error) {
-	stored, people, err := s.schedules(ctx, orgID, store.ScheduleQuery{Limit: mostSchedules + 1, Since: at})
-	if len(stored) > mostSchedules {
-		stored, more = stored[:mostSchedules], true
-	}
-	list = func(yield func(*Schedule) bool) {
-		for _, sched := range stored {
-			if !yield(stand(sched, people, at)) {
+// At yields the schedules of an organization as they stand at an instant, the
+// oldest first. It reads them as they are asked for, because an answer may be full
+// long before the last; an error is the last that it yields.
+func (s *Service) At(ctx context.Context, orgID string, at time.Time) iter.Seq2[*Schedule, error] {
+	return func(yield func(*Schedule, error) bool) {
+		q := store.ScheduleQuery{Limit: schedulesAtOnce, Since: at}
+		for {
+			stored, people, err := s.schedules(ctx, orgID, q)
+			if err != nil {
+				yield(nil, err)
 				return
 			}
+			for _, sched := range stored {
+				if !yield(stand(sched, people, at), nil) {
+					return
+				}
+			}
+			if len(stored) < schedulesAtOnce {
+				return
+			}
+			q.After = stored[len(stored)-1].ID
 		}
 	}
-	return list, more, err
 }
 
 // One returns a schedule as it stands at an instant, or a not_found refusal.
