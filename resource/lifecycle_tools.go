@@ -3,52 +3,9 @@ package resource
 import (
 	"context"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
-
-// lifecycleTools are the tools that move an incident on. None of them can be
-// taken back, and each ends escalation, or may: pages that were planned are not
-// sent, whatever happens then. That is why they are destructive, although they
-// delete nothing.
-func (s *Server) lifecycleTools() []*tool {
-	return []*tool{
-		define(store.ScopeIncidentsWrite, mcp.Tool{
-			Name:  "acknowledge_incident",
-			Title: "Acknowledge an incident",
-			Description: "Records that the person has taken an incident. It stops escalation, and cannot be undone: nobody else is paged. " +
-				"The status stays as it is. Use it only when the person says that they take over, never to silence pages. " +
-				"Of an incident that was acknowledged before, or is resolved, it changes nothing: alreadyAcknowledged says whether somebody had acknowledged.",
-			Annotations: settles(false),
-		}, untrustedIn("incident."), s.acknowledgeIncident),
-
-		define(store.ScopeIncidentsWrite, mcp.Tool{
-			Name:  "transition_incident_status",
-			Title: "Move an incident to its next status",
-			Description: "Moves an incident one step forward: investigating, identified (the cause is known), monitoring (the fix is applied and watched), resolved. " +
-				"It cannot be undone. The new status shows on the public status page if the incident does. Moving to resolved is final and stops escalation. " +
-				"In that status already, nothing changes and changed is false.",
-			Annotations: settles(true),
-		}, untrustedIn("incident."), s.transitionIncidentStatus),
-
-		define(store.ScopeIncidentsWrite, mcp.Tool{
-			Name:  "resolve_incident",
-			Title: "Resolve an incident",
-			Description: "Ends an incident, from any status: it takes all steps that remain at once and returns them as transitions. " +
-				"That is final: it stops escalation, no update can be posted any more, and nothing reopens it. It shows on the public status page if the incident does. " +
-				"Be sure that the person wants that. Of a resolved incident it changes nothing: alreadyResolved is true, and a note is not kept.",
-			Annotations: settles(true),
-		}, append(untrustedIn("incident."), "transitions[].resolutionNote"), s.resolveIncident),
-	}
-}
-
-// settles are the hints of a tool that moves an incident on. Done twice it is
-// done once. Beyond the organization reaches what the status page shows.
-func settles(public bool) *mcp.ToolAnnotations {
-	return &mcp.ToolAnnotations{IdempotentHint: true, DestructiveHint: new(true), OpenWorldHint: &public}
-}
 
 // changedIncident is an incident in the answer to a mutation. It has all of its
 // fields, and a schema that does not repeat them.

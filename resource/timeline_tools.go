@@ -7,22 +7,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
-
-func (s *Server) timelineTool() *tool {
-	return define(store.ScopeIncidentsRead, mcp.Tool{
-		Name:  "get_incident_timeline",
-		Title: "Get an incident's timeline",
-		Description: "Lists what happened to one incident, oldest first: creation, status changes, updates with their bodies, pages, escalation, acknowledgment, " +
-			"each with who did it and through which client. Where nextCursor is not null there is more: repeat the call with the same sequentialId and that cursor. " +
-			"Use it to hand an incident over or to write a review; get_incident is enough for where it stands.",
-		Annotations: reads(),
-	}, untrustedInTimeline(), s.getIncidentTimeline)
-}
 
 func untrustedInTimeline() []string {
 	return []string{

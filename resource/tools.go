@@ -1,15 +1,8 @@
 package resource
 
 import (
-	"bytes"
-	"context"
-	"errors"
-
-	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"scaling.cloud/mcp/authz/accesstoken"
-	"scaling.cloud/mcp/resource/incident"
 	"scaling.cloud/mcp/store"
 )
 
@@ -29,7 +22,7 @@ A failed call answers "code: sentence". The sentence says what to do instead.`
 // registeredTools returns every tool with the scope that it needs (design §10).
 // A connection sees those that it may use in some way.
 func (s *Server) registeredTools() []*tool {
-	return append([]*tool{
+	return []*tool{
 		define(store.ScopeIncidentsRead, mcp.Tool{
 			Name:  "list_incidents",
 			Title: "List incidents",
@@ -47,7 +40,15 @@ func (s *Server) registeredTools() []*tool {
 			Annotations: reads(),
 		}, untrustedInDetails(), s.getIncident),
 
-		s.timelineTool(),
+		define(store.ScopeIncidentsRead, mcp.Tool{
+			Name:  "get_incident_timeline",
+			Title: "Get an incident's timeline",
+			Description: "Lists what happened to one incident, oldest first: creation, status changes, updates with their bodies, pages, escalation, acknowledgment, " +
+				"each with who did it and through which client. Where nextCursor is not null there is more: repeat the call with the same sequentialId and that cursor. " +
+				"Use it to hand an incident over or to write a review; get_incident is enough for where it stands.",
+			Annotations: reads(),
+		}, untrustedInTimeline(), s.getIncidentTimeline),
+
 		define(store.ScopeSchedulesRead, mcp.Tool{
 			Name:  "list_schedules",
 			Title: "List on-call schedules",
@@ -73,7 +74,7 @@ func (s *Server) registeredTools() []*tool {
 				"the one given, or the one that belongs to ownerScheduleId, which also makes whoever is on call the owner. " +
 				"Without a policy it pages nobody, and says so. " +
 				"Called twice, it creates two incidents, unless both calls carry the same idempotencyKey.",
-			Annotations: creates(),
+			Annotations: adds(),
 		}, untrustedInCreated(), s.createIncident),
 
 		define(store.ScopeIncidentsWrite, mcp.Tool{
@@ -85,10 +86,37 @@ func (s *Server) registeredTools() []*tool {
 				"choose it only where the person wants exactly this text published. " +
 				"The person may be asked to confirm; or the text is kept as a draft that they publish in the dashboard: update is null then, and nothing has been published. " +
 				"Called twice, it posts twice, unless both calls carry the same idempotencyKey.",
-			Annotations: posts(),
+			Annotations: adds(),
 		}, untrustedInPosted(), s.postIncidentUpdate).
 			unless("visibility", string(store.VisibilityPublic), store.ScopeIncidentsPublish),
-	}, s.lifecycleTools()...)
+
+		define(store.ScopeIncidentsWrite, mcp.Tool{
+			Name:  "acknowledge_incident",
+			Title: "Acknowledge an incident",
+			Description: "Records that the person has taken an incident. It stops escalation, and cannot be undone: nobody else is paged. " +
+				"The status stays as it is. Use it only when the person says that they take over, never to silence pages. " +
+				"Of an incident that was acknowledged before, or is resolved, it changes nothing: alreadyAcknowledged says whether somebody had acknowledged.",
+			Annotations: settles(false),
+		}, untrustedIn("incident."), s.acknowledgeIncident),
+
+		define(store.ScopeIncidentsWrite, mcp.Tool{
+			Name:  "transition_incident_status",
+			Title: "Move an incident to its next status",
+			Description: "Moves an incident one step forward: investigating, identified (the cause is known), monitoring (the fix is applied and watched), resolved. " +
+				"It cannot be undone. The new status shows on the public status page if the incident does. Moving to resolved is final and stops escalation. " +
+				"In that status already, nothing changes and changed is false.",
+			Annotations: settles(true),
+		}, untrustedIn("incident."), s.transitionIncidentStatus),
+
+		define(store.ScopeIncidentsWrite, mcp.Tool{
+			Name:  "resolve_incident",
+			Title: "Resolve an incident",
+			Description: "Ends an incident, from any status: it takes all steps that remain at once and returns them as transitions. " +
+				"That is final: it stops escalation, no update can be posted any more, and nothing reopens it. It shows on the public status page if the incident does. " +
+				"Be sure that the person wants that. Of a resolved incident it changes nothing: alreadyResolved is true, and a note is not kept.",
+			Annotations: settles(true),
+		}, append(untrustedIn("incident."), "transitions[].resolutionNote"), s.resolveIncident),
+	}
 }
 
 // reads are the hints of a tool that changes nothing and stays within the
@@ -97,156 +125,18 @@ func reads() *mcp.ToolAnnotations {
 	return &mcp.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true, DestructiveHint: new(false), OpenWorldHint: new(false)}
 }
 
-// creates are the hints of a tool that adds and overwrites nothing, but reaches
-// people outside by paging them, and does so anew at every call.
-func creates() *mcp.ToolAnnotations {
+// adds are the hints of a tool that adds and overwrites nothing, but reaches
+// people outside, whom it pages or who read the status page, and does so anew at
+// every call.
+func adds() *mcp.ToolAnnotations {
 	return &mcp.ToolAnnotations{DestructiveHint: new(false), OpenWorldHint: new(true)}
 }
 
-// posts are the hints of a tool that adds what cannot be taken back and may be
-// read by anybody, and does so anew at every call.
-func posts() *mcp.ToolAnnotations {
-	return &mcp.ToolAnnotations{DestructiveHint: new(false), OpenWorldHint: new(true)}
-}
-
-// tool is one tool, ready to be added to servers.
-type tool struct {
-	mcp.Tool
-	access
-	input *jsonschema.Schema
-	add   func(*mcp.Server)
-}
-
-// call is one call of a tool.
-type call struct {
-	*exchange
-	tool string
-	*mcp.CallToolRequest
-}
-
-// actor returns on whose behalf a mutation is made.
-func (s *Server) actor(ctx context.Context, c *call) (incident.Actor, error) {
-	client, err := s.ClientName(ctx, c.claims.ConnectionID)
-	if err != nil {
-		return incident.Actor{}, err
-	}
-	return incident.Actor{
-		UserID: c.claims.Subject, ClientName: client, OrgID: c.claims.OrgID,
-		MayPublish: c.claims.HasScope(store.ScopeIncidentsPublish),
-		Call: incident.Call{
-			Tool: c.tool, ConnectionID: c.claims.ConnectionID, ClientID: c.claims.ClientID,
-			RequestID: c.requestID, At: c.begun,
-		},
-	}, nil
-}
-
-// define makes a tool of a handler. The schemas are those of In and Out.
-// untrusted names the fields of Out that hold what strangers wrote.
-func define[In any, Out output](scope string, t mcp.Tool, untrusted []string,
-	handle func(context.Context, *call, In) (Out, error)) *tool {
-	if _, mutates := any(*new(Out)).(effect); mutates == t.Annotations.ReadOnlyHint {
-		panic("resource: " + t.Name + ": a mutation, and nothing else, says whether its call is in the audit log")
-	}
-	in := schemaOf[In]()
-	t.InputSchema, t.OutputSchema = in, outputSchemaOf[Out]()
-	handler := func(ctx context.Context, req *mcp.CallToolRequest, in In) (*mcp.CallToolResult, any, error) {
-		out, err := handle(ctx, &call{exchangeOf(req.Extra), t.Name, req}, in)
-		if ask, ok := errors.AsType[*question](err); ok {
-			return ask.result(), nil, nil
-		}
-		if err != nil {
-			return nil, nil, handlerError{err}
-		}
-		// The structured content is in the result and not returned as the
-		// second value: the SDK would marshal, parse, validate and marshal that
-		// once more. That it fits the schema is what the tests say.
-		return success(out, untrusted), nil, nil
-	}
-	return &tool{Tool: t, access: access{scope: scope}, input: in, add: func(s *mcp.Server) { mcp.AddTool(s, &t, handler) }}
-}
-
-// catalog is everything that needs a scope: tools, MCP resources and prompts.
-type catalog struct {
-	list      []*tool
-	byName    map[string]*tool
-	resources []*mcpResource
-	prompts   map[string]*prompt
-	scopes    []string // each that something needs
-}
-
-func newCatalog(list []*tool, resources []*mcpResource, prompts []*prompt) *catalog {
-	c := &catalog{list: list, byName: map[string]*tool{}, resources: resources, prompts: map[string]*prompt{}, scopes: store.ResourceScopes()}
-	for _, t := range list {
-		c.byName[t.Name] = t
-	}
-	for _, p := range prompts {
-		c.prompts[p.Name] = p
-	}
-	return c
-}
-
-// visibility is a set of c.scopes, one bit for each.
-type visibility uint
-
-// visible returns the scopes of claims that make a difference.
-func (c *catalog) visible(claims *accesstoken.Claims) visibility {
-	var v visibility
-	for i, scope := range c.scopes {
-		if claims.HasScope(scope) {
-			v |= 1 << i
-		}
-	}
-	return v
-}
-
-// mayForbid reports whether body may ask for something that claims do not allow. It
-// spares most bodies a decoder that costs as much as half a call: of the escapes
-// of JSON only \u can stand for a letter.
-func (c *catalog) mayForbid(claims *accesstoken.Claims, body []byte) bool {
-	if c.visible(claims) == 1<<len(c.scopes)-1 {
-		return false // everything is allowed
-	}
-	if bytes.Contains(body, []byte(`\u`)) {
-		return true
-	}
-	for _, t := range c.list {
-		if !t.allowsAll(claims) && bytes.Contains(body, []byte(t.Name)) {
-			return true
-		}
-	}
-	return c.mayAskFor(claims, body)
-}
-
-// newMCPServers returns a server for every set of scopes that a connection may
-// have, so that no request has to make one.
-func (s *Server) newMCPServers() []*mcp.Server {
-	schemas := mcp.NewSchemaCache()
-	servers := make([]*mcp.Server, 1<<len(s.catalog.scopes))
-	for v := range servers {
-		server := mcp.NewServer(
-			&mcp.Implementation{Name: "scaling", Title: "Scaling", Version: s.Version, WebsiteURL: s.PublicURL},
-			&mcp.ServerOptions{
-				Instructions: instructions,
-				SchemaCache:  schemas,
-				// Nothing ever changes under a connection, so no client needs
-				// to keep a stream open in order to be told.
-				Capabilities: &mcp.ServerCapabilities{
-					Tools: &mcp.ToolCapabilities{}, Resources: &mcp.ResourceCapabilities{}, Prompts: &mcp.PromptCapabilities{},
-				},
-				// What a connection sees depends on its scopes, and a person who
-				// reconnects to get more must see it at once.
-				SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) {
-					c.CacheScope, c.TTLMs = "private", 0
-				},
-			})
-		for _, t := range s.catalog.list {
-			if visibility(v)&s.catalog.visible(&accesstoken.Claims{Scopes: t.scopes()}) != 0 {
-				t.add(server)
-			}
-		}
-		s.addTexts(server, visibility(v))
-		server.AddReceivingMiddleware(s.guard)
-		servers[v] = server
-	}
-	return servers
+// settles are the hints of a tool that moves an incident on. Done twice it is done
+// once. None of them can be taken back, and each ends escalation, or may: pages
+// that were planned are not sent, whatever happens then. That is why they are
+// destructive, although they delete nothing. Beyond the organization reaches what
+// the status page shows.
+func settles(public bool) *mcp.ToolAnnotations {
+	return &mcp.ToolAnnotations{IdempotentHint: true, DestructiveHint: new(true), OpenWorldHint: &public}
 }
