@@ -72,7 +72,7 @@ func TestTheSDKsClientInEveryProtocolVersion(t *testing.T) {
 					t.Errorf("resources/read: %v, %v", incident, err)
 				}
 				prompt, err := session.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "incident-handoff", Arguments: map[string]string{"sequentialId": "1"}})
-				if err != nil || len(prompt.Messages) != 2 {
+				if err != nil || len(prompt.Messages) != 3 {
 					t.Errorf("prompts/get: %v, %v", prompt, err)
 				}
 				if code := refused.Meta["scaling.cloud/error"].(map[string]any)["code"]; code != "not_found" {

@@ -200,7 +200,7 @@ func TestGetIncidentSaysWhoWillBePaged(t *testing.T) {
 	}{
 		{"no policy", ``, []string{"escalation none.\n", "Nobody is paged: it has no escalation policy.\n"}},
 		{"paging", `escalation_state = 'paging', escalation_layer = 1, next_page_at = '2026-11-22T09:05:00Z'`,
-			[]string{"escalation paging.\nLayer 1 was paged last.\nNobody has acknowledged it yet. The next page goes out at 2026-11-22T09:05:00Z.\n"}},
+			[]string{"escalation paging.\nLayer 1 was paged last.\nNobody has acknowledged it yet. Unless somebody does, escalation goes on at 2026-11-22T09:05:00Z.\n"}},
 		{"the last layer waits", `next_page_at = NULL`, []string{"Nobody has acknowledged it yet. No further page is planned.\n"}},
 		{"exhausted", `escalation_state = 'exhausted', escalation_layer = 2`,
 			[]string{"escalation exhausted.\nLayer 2 was paged last.\nNobody has acknowledged it and nobody else is paged: no layer is left. It can still be acknowledged.\n"}},

@@ -36,7 +36,7 @@ func (s *Server) registeredTools() []*tool {
 			Name:  "get_incident",
 			Title: "Get an incident",
 			Description: "Shows one incident with its description, the history of its status with resolution notes, " +
-				"and where its escalation stands: who was paged last, who acknowledged, when the next page goes out.",
+				"and where its escalation stands: who was paged last, who acknowledged, when escalation goes on.",
 			Annotations: reads(),
 		}, untrustedInDetails(), s.getIncident),
 
