@@ -1,6 +1,7 @@
 package volatile_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,32 +38,63 @@ func allowed(t testing.TB, l *volatile.Limiter, d volatile.Draw) bool {
 	return l.Draw(t.Context(), d)[0] == 0
 }
 
+// warned counts what a log is told.
+type warned struct {
+	slog.Handler
+	times *atomic.Int64
+}
+
+func (warned) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w warned) Handle(context.Context, slog.Record) error {
+	w.times.Add(1)
+	return nil
+}
+
 // TestExactlyTheBurstIsAllowedUnderRace: 32 callers on two replicas, and one
-// replica without Redis.
+// replica without Redis. Where this machine is so busy that Redis does not answer
+// in time the two count by themselves, as they should, and are asked once more.
 func TestExactlyTheBurstIsAllowedUnderRace(t *testing.T) {
 	t.Parallel()
-	redisURL := storetest.Redis(t)
-	here, _ := newLimiter(t, redisURL, time.Now)
-	there, _ := newLimiter(t, redisURL, time.Now)
-	alone, _ := newLimiter(t, nowhere, time.Now)
-	for name, replicas := range map[string][2]*volatile.Limiter{"two replicas": {here, there}, "one without Redis": {alone, alone}} {
-		const burst = 20
+	var outages atomic.Int64
+	limiter := func(redisURL string) *volatile.Limiter {
+		r, err := volatile.Open(redisURL)
+		must(t, err)
+		t.Cleanup(func() { _ = r.Close() })
+		return volatile.NewLimiter(r, slog.New(warned{slog.DiscardHandler, &outages}), time.Now)
+	}
+	const burst = 20
+	race := func(subject string, replicas ...*volatile.Limiter) int64 {
 		var yes atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 32 {
 			wg.Go(func() {
 				for range 4 {
-					if allowed(t, replicas[i%2], slow("race", burst)) {
+					if allowed(t, replicas[i%len(replicas)], slow(subject, burst)) {
 						yes.Add(1)
 					}
 				}
 			})
 		}
 		wg.Wait()
-		if got := yes.Load(); got != burst {
-			t.Errorf("%s: %d of 128 were allowed, want %d", name, got, burst)
-		}
+		return yes.Load()
 	}
+	if got := race("race", limiter(nowhere)); got != burst {
+		t.Errorf("one without Redis: %d of 128 were allowed, want %d", got, burst)
+	}
+	redisURL := storetest.Redis(t)
+	for n := range 20 {
+		outages.Store(0)
+		got := race(fmt.Sprint("race ", n), limiter(redisURL), limiter(redisURL))
+		if outages.Load() > 0 {
+			continue
+		}
+		if got != burst {
+			t.Errorf("two replicas: %d of 128 were allowed, want %d", got, burst)
+		}
+		return
+	}
+	t.Error("Redis did not answer in time, twenty times")
 }
 
 // TestLimiterCountsAlike wherever it counts.
