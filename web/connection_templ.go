@@ -315,7 +315,7 @@ func connectionFacts(v connectionView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = person(v.conn, v.mine()).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = person(v.conn, "", v.mine()).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

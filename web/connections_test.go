@@ -52,12 +52,13 @@ func TestRowSaysWhatAPersonAsks(t *testing.T) {
 		"First connected": {"3 days ago", "2026-11-19T12:00:00Z", "19 November 2026, 12:00 UTC"},
 		"Last used":       {"5 minutes ago", "2026-11-22T11:55:00Z", "22 November 2026, 11:55 UTC"},
 	} {
-		when := p.Find(`#connections [data-label="` + label + `"] time`)
+		when := p.Find(`#connections [data-label="` + label + `"] time`).First()
 		got := [3]string{when.Text(), when.AttrOr("datetime", ""), when.AttrOr("title", "")}
 		if got != times {
 			t.Errorf("%s: got %q, want %q", label, got, times)
 		}
 	}
+	expect(t, "expiry", p.text(`#connections [data-label="First connected"] p`), "until 21 May 2027")
 }
 
 func TestClientIsVerifiedOnlyWhereItsAnswerGoesToAHost(t *testing.T) {

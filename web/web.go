@@ -92,6 +92,8 @@ func New(c Config) *Server {
 // shares its path with the MCP endpoint, which hands over to Landing.
 func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /settings/connections", s.signedIn(s.connections))
+	mux.Handle("GET /settings/connections/revoke", s.signedIn(s.confirmRevokeAll))
+	mux.Handle("POST /settings/connections/revoke", s.form(s.signedIn(s.revokeAll)))
 	mux.Handle("GET /settings/connections/{id}", s.signedIn(s.connection))
 	mux.Handle("POST /settings/connections/{id}/revoke", s.form(s.signedIn(s.revoke)))
 	mux.Handle("GET /settings/connect", s.signedIn(s.connect))

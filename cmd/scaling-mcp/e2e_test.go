@@ -237,7 +237,7 @@ func TestConnectCallRevoke(t *testing.T) {
 // Revoke there.
 func (p *person) revokeFirst() *person {
 	p.t.Helper()
-	href, ok := p.page.Find(`a[href*="/settings/connections/"]`).First().Attr("href")
+	href, ok := p.page.Find(`[data-connection] a[href*="/settings/connections/"]`).First().Attr("href")
 	if !ok {
 		p.t.Fatalf("no connection on %s: %s", p.at, p.text())
 	}

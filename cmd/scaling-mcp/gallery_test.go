@@ -121,6 +121,18 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.open(s.url+"/settings/connections?view=organization&org=acme").says("Bob Baker", "You").show("organization")
 	alice.press("Revoke " + longName + ", Acme").says("in the name of Bob Baker").show("connection-of-a-member")
 	alice.press("Revoke").press(longName).says("already ended").show("connection-ended")
+	for _, email := range []string{"alice@acme.example", "bob@acme.example"} {
+		for range 3 {
+			s.connect(newPerson(t, email), "Another client", clerkdev.AcmeID)
+		}
+	}
+	organization := s.url + "/settings/connections?view=organization&org=acme"
+	alice.open(organization).says("6 connections of 2 people", "Show all 6").show("organization-many")
+	alice.press("Bob Baker").says("only Bob Baker").show("organization-of-a-member")
+	alice.open(organization + "&q=nobody").says("No connection is like that").show("organization-nothing-found")
+	alice.open(organization).press("Revoke all of Another client").says("6 connections of 2 people in Acme stop at once").show("revoke-all")
+	alice.press("Revoke all").says("Revoked. 6 connections of Another client have ended.").show("organization-revoked-all")
+	alice.open(s.url+"/settings/connections/revoke?client=none").says("already ended").show("revoke-all-ended")
 	alice.do(click("AA Account of Alice Archer")).show("account-menu")
 	alice.open(demo["url"].(string)).says(demo["title"].(string)).show("incident")
 	alice.open(long["url"].(string)).says(longName).show("incident-long-title")
