@@ -18,8 +18,9 @@ const revokeAllPath = "/settings/connections/revoke"
 // revokeAll follows the first link of the list that revokes all, within selector.
 func (d *dashboard) revokeAll(user, target, selector string) *page {
 	d.t.Helper()
-	href, ok := d.get(user, target).Find(selector + ` a[href^="` + revokeAllPath + `"]`).Attr("href")
-	if !ok {
+	link := d.get(user, target).Find(selector + ` a[href^="` + revokeAllPath + `"]`)
+	href, ok := link.Attr("href")
+	if !ok || !strings.HasPrefix(strings.TrimSpace(link.Text()), "Revoke all of ") {
 		d.t.Fatalf("%s has no way to revoke all", target)
 	}
 	p := d.get(user, href)

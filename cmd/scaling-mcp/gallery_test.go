@@ -128,7 +128,7 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	}
 	organization := s.url + "/settings/connections?view=organization&org=acme"
 	alice.open(organization).says("6 connections of 2 people", "Show all 6").show("organization-many")
-	alice.press("Bob Baker").says("only Bob Baker").show("organization-of-a-member")
+	alice.press("Bob Baker").says("Only Bob Baker").show("organization-of-a-member")
 	alice.open(organization + "&q=nobody").says("No connection is like that").show("organization-nothing-found")
 	alice.open(organization).press("Revoke all of Another client").says("6 connections of 2 people in Acme stop at once").show("revoke-all")
 	alice.press("Revoke all").says("Revoked. 6 connections of Another client have ended.").show("organization-revoked-all")
