@@ -152,6 +152,7 @@ func (s *Store) DeleteExpired(ctx context.Context, now time.Time) error {
 	batch.Queue(`DELETE FROM revocation_outbox WHERE applied_at < $1`, now.Add(-24*time.Hour))
 	batch.Queue(`DELETE FROM webhook_deliveries WHERE received_at < $1`, now.Add(-deliveriesKept))
 	batch.Queue(`DELETE FROM client_assertions WHERE expires_at < $1`, now)
+	batch.Queue(`DELETE FROM notices WHERE made_at < $1`, now.Add(-noticesKept))
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return wrap("deleting what has expired", err)
 	}

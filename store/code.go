@@ -46,8 +46,8 @@ const connectionColumns = `c.id, c.org_id, c.user_id, c.client_id, c.client_name
 	c.redirect_uri, c.resource, c.scopes, c.epoch, c.created_at, c.connected_at, c.last_used_at,
 	c.expires_at, c.revoked_at, c.revoked_by, c.revoke_reason`
 
-// RedeemCode spends a code once and brings its connection to life. Of any number
-// of concurrent calls one succeeds.
+// RedeemCode spends a code once and brings its connection to life, of which its
+// person is given notice. Of any number of concurrent calls one succeeds.
 //
 // It returns ErrNotFound, and changes nothing, if the code is unknown or
 // expired, was issued to another client or for another redirect URI or
@@ -101,10 +101,14 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 				JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
 				WHERE c.id = $1 AND NOT u.banned AND u.deleted_at IS NULL
 				FOR SHARE OF u FOR KEY SHARE OF m
+			), connected AS (
+				UPDATE connections c SET connected_at = $2 FROM covered
+				WHERE c.id = covered.id AND c.revoked_at IS NULL AND c.connected_at IS NULL
+				RETURNING c.*
+			), noticed AS (
+				INSERT INTO notices (connection_id, kind, made_at) SELECT id, 'connected', $2 FROM connected
 			)
-			UPDATE connections c SET connected_at = $2 FROM covered
-			WHERE c.id = covered.id AND c.revoked_at IS NULL AND c.connected_at IS NULL
-			RETURNING `+connectionColumns, r.ConnectionID, now).Query(func(rows pgx.Rows) (err error) {
+			SELECT `+connectionColumns+` FROM connected c`, r.ConnectionID, now).Query(func(rows pgx.Rows) (err error) {
 			issued.Connection, err = one[Connection](rows, nil)
 			return err
 		})

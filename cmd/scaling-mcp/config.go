@@ -46,7 +46,7 @@ type settings struct {
 	RefreshIdleTTL   time.Duration `env:"SCALING_REFRESH_IDLE_TTL" name:"refresh-idle-ttl" default:"720h" help:"How long a refresh token may lie unused (default ${default})."`
 	ConnectionMaxAge time.Duration `env:"SCALING_CONNECTION_MAX_AGE" default:"4320h" help:"How long a connection may last (default ${default})."`
 
-	SMTPURL  secret `env:"SCALING_SMTP_URL" name:"smtp-url" placeholder:"URL" help:"Mail server for pages: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without one, pages are only logged (dev: an outbox to look at)."`
+	SMTPURL  secret `env:"SCALING_SMTP_URL" name:"smtp-url" placeholder:"URL" help:"Mail server for pages and notices: smtp://user:password@host:587 (STARTTLS) or smtps://host:465; without one, they are only logged (dev: an outbox to look at)."`
 	MailFrom string `env:"SCALING_MAIL_FROM" placeholder:"ADDRESS" help:"Whom mail is from, such as \"Scaling <pages@scaling.cloud>\"; needed with SCALING_SMTP_URL."`
 
 	TrustedProxies []string `env:"SCALING_TRUSTED_PROXIES" placeholder:"CIDR" help:"Networks of the proxies in front, such as 10.0.0.0/8, whose X-Forwarded-For is believed; rate limits count by the client's address (by default none: the address of the connection)."`

@@ -27,17 +27,19 @@ const module = "scaling.cloud/mcp"
 // resource) never import one another: what one needs of another is an interface
 // that it declares itself, satisfied in cmd. They share leaves alone: resource
 // verifies the access token that authz signs, authz's pages are drawn with the
-// dashboard's components, and resource and web show strangers' text by one rule.
+// dashboard's components, and resource and web show strangers' text by one rule, and
+// a notice says where a client leads as pages do.
 var arrows = map[string][]string{
 	"cmd": {
 		"web", "web/ui",
 		"authz", "authz/accesstoken", "authz/clerk/clerkdev",
 		"resource", "resource/oncall",
-		"store", "store/volatile", "store/pgdev", "migrations", "queue", "mail", "loopback", "visible",
+		"store", "store/volatile", "store/pgdev", "migrations", "queue", "mail", "notice", "loopback", "visible",
 	},
 	"web":            {"web/ui", "store", "store/volatile", "visible"},
 	"authz":          {"authz/accesstoken", "web/ui", "store", "store/volatile", "visible"},
 	"resource":       {"resource/oncall", "authz/accesstoken", "store", "store/volatile", "queue", "mail", "visible", "loopback"},
+	"notice":         {"web/ui", "store", "queue", "mail", "visible"},
 	"store":          {},
 	"store/volatile": {"store"},
 	"migrations":     {},
@@ -110,6 +112,9 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"resource/paging/page.go", module + "/mail", true},
 		{"resource/paging/page.go", module + "/mail/mailtest", false},
 		{"mail/mail.go", module + "/store", false},
+		{"notice/message.go", module + "/web/ui", true},
+		{"notice/notice.go", module + "/web", false},
+		{"store/notice.go", module + "/queue", false},
 		{"queue/queue.go", module + "/store", false},
 		{"resource/oncall/layer.go", module + "/store", true},
 		{"web/ui/button.go", module + "/store/volatile", false},

@@ -33,6 +33,6 @@ func (s *settings) sender(log *slog.Logger) (mail.Sender, error) {
 	if s.outbox != nil {
 		return s.outbox, nil
 	}
-	log.Warn("SCALING_SMTP_URL is not set: pages are logged, and reach nobody")
+	log.Warn("SCALING_SMTP_URL is not set: pages and notices are logged, and reach nobody")
 	return mail.Log{Logger: log}, nil
 }

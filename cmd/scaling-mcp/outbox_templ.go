@@ -66,7 +66,7 @@ func outboxPage(messages []mail.Sent) templ.Component {
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<p>Create an incident with an escalation policy, or an owner schedule that has one: whoever is on call is paged.</p>")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<p>Create an incident with an escalation policy, or an owner schedule that has one: whoever is on call is paged. Or connect a client: you are told.</p>")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -19,6 +19,7 @@ import (
 	"scaling.cloud/mcp/authz"
 	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/migrations"
+	"scaling.cloud/mcp/notice"
 	"scaling.cloud/mcp/queue"
 	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/store"
@@ -140,6 +141,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	}
 	jobs := queue.New(pool, log)
 	pages := paging.New(paging.Config{Store: st, Queue: jobs, Mail: sender, PublicURL: c.PublicURL, Log: log, Now: time.Now})
+	notices := notice.New(notice.Config{Store: st, Queue: jobs, Mail: sender, PublicURL: c.PublicURL, Log: log, Now: time.Now})
 	counted := newMetrics()
 	var admin net.Listener // nil: none
 	if c.AdminListen != "" {
@@ -170,6 +172,7 @@ func serve(ctx context.Context, c *settings, listener net.Listener, log *slog.Lo
 	})
 	g.Go(func() error { return usage.Run(ctx) })
 	g.Go(func() error { return jobs.Run(ctx) })
+	g.Go(func() error { return notices.Run(ctx) })
 	if admin != nil {
 		g.Go(func() error { return serveAdmin(ctx, admin, counted) })
 	}
