@@ -144,17 +144,33 @@ func (s *Store) LockDraftTx(ctx context.Context, tx pgx.Tx, orgID, authorID stri
 	return d, wrap("reading draft", err)
 }
 
+// DraftsShownFor is how long a draft that was decided on, or has expired, stays
+// in its author's list.
+const DraftsShownFor = 24 * time.Hour
+
+// DraftsOf returns the drafts that a person wrote in the given organizations and
+// that wait, or did within DraftsShownFor. The newest come first.
+func (s *Store) DraftsOf(ctx context.Context, orgIDs []string, authorID string, now time.Time) ([]*Draft, error) {
+	ds, err := many[Draft](s.pool.Query(ctx, draftColumns+`
+		WHERE d.org_id = ANY ($1) AND d.author_id = $2
+		  AND COALESCE(d.published_at, d.discarded_at, d.expires_at) > $3
+		ORDER BY d.created_at DESC, d.id DESC`, orgIDs, authorID, now.Add(-DraftsShownFor)))
+	return ds, wrap("listing drafts", err)
+}
+
 func readDraft(ctx context.Context, q querier, orgIDs []string, authorID string, id uuid.UUID) (*Draft, error) {
-	return one[Draft](q.Query(ctx, `
+	return one[Draft](q.Query(ctx, draftColumns+`
+		WHERE d.org_id = ANY ($1) AND d.author_id = $2 AND d.id = $3`, orgIDs, authorID, id))
+}
+
+const draftColumns = `
 		SELECT d.org_id, d.id, d.body, d.author_id, d.via, d.created_at, d.expires_at, d.published_at, d.update_id, d.discarded_at,
 		       i.id AS incident_id, i.sequential_id, i.title, i.status AS incident_status, i.public_at,
 		       COALESCE(p.public_updates, 'confirm_when_possible') AS rule, page.slug AS status_page
 		FROM update_drafts d
 		JOIN incidents i ON i.org_id = d.org_id AND i.id = d.incident_id
 		LEFT JOIN org_policies p ON p.org_id = d.org_id
-		LEFT JOIN status_pages page ON `+statusSurface+`
-		WHERE d.org_id = ANY ($1) AND d.author_id = $2 AND d.id = $3`, orgIDs, authorID, id))
-}
+		LEFT JOIN status_pages page ON ` + statusSurface
 
 // PublishedDraftTx records that a draft became an update, or returns ErrConflict
 // unless it was waiting. The transaction holds the incident's row.

@@ -19,6 +19,8 @@ type connectionView struct {
 	fromOrg bool   // reached from the view of the organization
 	conn    *store.ListedConnection
 	now     time.Time
+
+	activity []*store.Activity // its latest
 }
 
 // connection shows one connection.
@@ -27,12 +29,17 @@ func (s *Server) connection(w http.ResponseWriter, r *http.Request, session *sto
 	if err != nil {
 		return err
 	}
+	activity, err := s.store.Activity(r.Context(), []string{c.OrgID}, store.ActivityQuery{ConnectionID: c.ID, Limit: activityOfConnection}, s.now())
+	if err != nil {
+		return err
+	}
 	return render(r.Context(), w, connectionPage(connectionView{
-		page:    ui.PageData{Title: c.ClientName, Current: connectionsPath, Account: account(session)},
-		viewer:  session.UserID,
-		fromOrg: fromOrg,
-		conn:    c,
-		now:     s.now(),
+		page:     ui.PageData{Title: c.ClientName, Current: connectionsPath, Account: account(session)},
+		viewer:   session.UserID,
+		fromOrg:  fromOrg,
+		conn:     c,
+		now:      s.now(),
+		activity: activity,
 	}))
 }
 

@@ -55,7 +55,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		ui.WriteError(w, r, f.status, f.title, f.message)
 		return
 	}
-	if errors.Is(r.Context().Err(), context.Canceled) {
+	if errors.Is(context.Cause(r.Context()), context.Canceled) {
 		return // the browser has gone, and that is what failed
 	}
 	s.log.ErrorContext(r.Context(), "page failed", "route", r.Pattern, "error", err)
@@ -107,11 +107,17 @@ func (s *Server) form(h http.Handler) http.Handler {
 
 // render writes a page, or returns an error and has written nothing.
 func render(ctx context.Context, w http.ResponseWriter, c templ.Component) error {
+	return renderStatus(ctx, w, http.StatusOK, c)
+}
+
+// renderStatus does so with a status.
+func renderStatus(ctx context.Context, w http.ResponseWriter, status int, c templ.Component) error {
 	var page bytes.Buffer
 	if err := c.Render(ctx, &page); err != nil {
 		return err
 	}
 	ui.SetHeaders(w.Header())
+	w.WriteHeader(status)
 	// All that can fail is writing to a browser that has gone.
 	_, _ = page.WriteTo(w)
 	return nil

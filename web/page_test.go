@@ -47,6 +47,7 @@ func TestEveryPageIsStrict(t *testing.T) {
 	live := d.connect(alice, acme)
 	over := d.connect(alice, acme, revoked(store.RevokedByUser, alice))
 	d.connect(bob, acme, named(`<script>alert(1)</script>`))
+	d.call(bob, acme, live, 1)
 	broken := d.incident(store.NewIncident{OrgID: acme.ID, Title: `<script>alert(1)</script>`, Description: `<iframe>`})
 	for target, status := range map[string]int{
 		"/":                                 http.StatusOK,
@@ -56,6 +57,11 @@ func TestEveryPageIsStrict(t *testing.T) {
 		connectionPath(over):                http.StatusOK,
 		connectionPath(uuid.New()):          http.StatusNotFound,
 		"/settings/connect":                 http.StatusOK,
+		"/settings/activity":                http.StatusOK,
+		"/settings/activity?view=mine":      http.StatusOK,
+		"/settings/activity?org=nothing":    http.StatusNotFound,
+		"/settings/activity?from=nothing":   http.StatusUnprocessableEntity,
+		"/settings/drafts":                  http.StatusOK,
 		"/settings/nothing":                 http.StatusNotFound,
 		"/settings/connections/x/y/z":       http.StatusNotFound,
 		"/assets/0/nothing.css":             http.StatusNotFound,
@@ -89,7 +95,11 @@ func TestEveryPageIsStrict(t *testing.T) {
 			}
 		})
 		p.Find("form").Each(func(_ int, s *goquery.Selection) {
-			expect(t, target+" form method", s.AttrOr("method", ""), "post")
+			want := "post"
+			if s.AttrOr("role", "") == "search" {
+				want = "get"
+			}
+			expect(t, target+" form method", s.AttrOr("method", ""), want)
 		})
 		// What pages of ours link to exists, but for what other packages serve.
 		p.Find(`a[href^="/"], link[href^="/"]`).Each(func(_ int, s *goquery.Selection) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/oauth2"
 
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
@@ -103,6 +104,8 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	bob.open(s.authorizeURL(t, "Cursor", app)).says("cursor://", "on your computer").show("consent-private-scheme")
 	bob.open(s.url + "/settings/connections").says("Claude").show("connections-member")
 	bob.open(s.url + "/settings/connect").says("Paste this URL").show("connect")
+	bob.open(s.url + "/settings/activity").says("Nothing has happened yet").show("activity-empty")
+	bob.open(s.url + "/settings/drafts").says("Nothing waits for you").show("drafts-empty")
 
 	// An administrator of two organizations.
 	s.connect(newPerson(t, "bob@acme.example"), longName, clerkdev.AcmeID)
@@ -110,6 +113,10 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	demo := c.call("list_incidents", nil).StructuredContent.(map[string]any)["incidents"].([]any)[0].(map[string]any)
 	long := c.call("create_incident", map[string]any{"title": longName, "description": longName, "severity": "low"}).
 		StructuredContent.(map[string]any)["incident"].(map[string]any)
+	c.call("who_is_on_call", nil)
+	if _, err := c.session.CallTool(t.Context(), &mcp.CallToolParams{Name: "get_incident", Arguments: map[string]any{"sequentialId": 9999}}); err != nil {
+		t.Fatal(err)
+	}
 	s.connect(newPerson(t, "alice@acme.example"), "Test client", clerkdev.GlobexID)
 	alice := open()
 	alice.open(s.authorizeURL(t, "Test client", n.redirectURI)).press("alice@acme.example").show("consent-local-several-organizations")
@@ -134,6 +141,12 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.press("Revoke all").says("Revoked. 6 connections of Another client have ended.").show("organization-revoked-all")
 	alice.open(s.url+"/settings/connections/revoke?client=none").says("already ended").show("revoke-all-ended")
 	alice.do(click("AA Account of Alice Archer")).show("account-menu")
+	alice.open(s.url+"/settings/activity").says("Created an incident", "Alice Archer").show("activity")
+	alice.do(click("Filter")).show("activity-filter")
+	alice.open(s.url+"/settings/activity?from=yesterday&person=nobody%40example.com").says("Write a day", "Nobody with this address").show("activity-filter-wrong")
+	alice.open(s.url + "/settings/activity?tool=publish_draft").says("No call matches").show("activity-none")
+	alice.open(s.url + "/settings/activity?view=mine").says("in your name").show("activity-mine")
+	alice.press("Test client").says("What it did last").show("connection-activity")
 	alice.open(demo["url"].(string)).says(demo["title"].(string)).show("incident")
 	alice.open(long["url"].(string)).says(longName).show("incident-long-title")
 

@@ -136,8 +136,12 @@ const requestBound = 10 * time.Second
 
 func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/mcp" || r.URL.Path == "/" {
+		switch r.URL.Path {
+		case "/mcp", "/":
 			next.ServeHTTP(w, r)
+			return
+		case web.ActivityCSVPath, web.ActivityJSONPath:
+			moving(next, w, r)
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), requestBound)
@@ -145,6 +149,38 @@ func bounded(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+// exportBound is how long an export may stand still, for whatever reason: the
+// database, or a reader that does not read. One that moves may take its time.
+const exportBound = 30 * time.Second
+
+// moving serves an answer of any length, until it has not moved for exportBound.
+func moving(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	moved := &movingResponse{ResponseWriter: w, control: http.NewResponseController(w),
+		timer: time.AfterFunc(exportBound, func() { cancel(context.DeadlineExceeded) })}
+	defer moved.timer.Stop()
+	next.ServeHTTP(moved, r.WithContext(ctx))
+}
+
+// movingResponse puts off the end of its request with each write.
+type movingResponse struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timer   *time.Timer
+}
+
+func (w *movingResponse) Write(p []byte) (int, error) {
+	w.timer.Reset(exportBound)
+	if err := w.control.SetWriteDeadline(time.Now().Add(exportBound)); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *movingResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // unrouted answers for what no route of mux takes: 405 where the path knows other
 // methods, else 404. A browser gets a page, and a program JSON: programs look for

@@ -44,6 +44,7 @@ type entry struct{ path, name string }
 func navigation() []entry {
 	return []entry{
 		{"/settings/connections", "Connections"},
+		{"/settings/activity", "Activity"},
 		{"/settings/connect", "Connect a client"},
 	}
 }

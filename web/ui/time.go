@@ -36,4 +36,7 @@ func Date(t time.Time) string { return t.UTC().Format("2 Jan 2006") }
 // Exact is t to the minute, with its zone.
 func Exact(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 MST") }
 
+// Second is t to the second, with its zone.
+func Second(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 MST") }
+
 func machine(t time.Time) string { return t.UTC().Format(time.RFC3339) }
