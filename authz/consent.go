@@ -110,6 +110,16 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request, session *store.Se
 		posted.problem = "Choose one of your organizations."
 		return s.renderConsent(w, r, http.StatusUnprocessableEntity, session, request, handle, posted)
 	}
+	refusals, err := s.Store.RefusedBy(r.Context(), []string{posted.orgID}, request.identity.Key, request.identity.Verified)
+	if err != nil {
+		return unavailable(err)
+	}
+	if len(refusals) > 0 {
+		// Its administrators decided so since the page was shown: it tells why. What
+		// they decide from here on is minded when the code is redeemed.
+		posted.problem = "Choose another organization, or choose Deny."
+		return s.renderConsent(w, r, http.StatusUnprocessableEntity, session, request, handle, posted)
+	}
 	now := s.Now()
 	connection := store.Connection{
 		ID:             uuid.Must(uuid.NewV7()),
@@ -196,8 +206,20 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 		DocumentHost:     documentHost(request.client),
 	}
 	view.Account.Name, view.Account.Email = user.Name, user.Email
+	orgIDs := make([]string, len(memberships))
+	for i, m := range memberships {
+		orgIDs[i] = m.ID
+	}
+	refusals, err := s.Store.RefusedBy(r.Context(), orgIDs, request.identity.Key, request.identity.Verified)
+	if err != nil {
+		return unavailable(err)
+	}
 	for _, m := range memberships {
-		view.Orgs = append(view.Orgs, ui.OrgChoice{ID: m.ID, Name: m.Name, Checked: m.ID == posted.orgID || len(memberships) == 1})
+		refusal, refused := refusals[m.ID]
+		view.Orgs = append(view.Orgs, ui.OrgChoice{
+			ID: m.ID, Name: m.Name, Checked: m.ID == posted.orgID || len(memberships) == 1,
+			Disabled: refused, Reason: refusalWords(refusal, m.Name),
+		})
 	}
 	for _, scope := range request.scopes {
 		checked := scope.Ticked
@@ -210,6 +232,20 @@ func (s *Server) renderConsent(w http.ResponseWriter, r *http.Request, status in
 	ui.SetHeaders(w.Header(), formActionSource(request.redirectURI))
 	render(w, r, status, ui.Consent(view))
 	return nil
+}
+
+// refusalWords says why the administrators of an organization do not let a client
+// connect; of the empty refusal it says nothing.
+func refusalWords(r store.Refusal, org string) string {
+	switch r {
+	case store.RefusedBlocked:
+		return "The administrators of " + org + " have blocked this client."
+	case store.RefusedUnverified:
+		return "The administrators of " + org + " allow verified clients only."
+	case store.RefusedNotOnList:
+		return "The administrators of " + org + " have not put this client on their list."
+	}
+	return ""
 }
 
 // documentHost returns where a client describes itself, or "" if it registered.

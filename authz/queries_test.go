@@ -140,9 +140,9 @@ func TestQueriesPerEndpoint(t *testing.T) {
 				s.postJSON("/oauth/register", fmt.Sprintf(`{"client_name":%q,"redirect_uris":["https://a.example/cb"],"token_endpoint_auth_method":"none"}`, name+c.redirectURI))
 			}},
 			{"authorize", 2, 2, func() { where = s.get("/oauth/authorize?" + c.request().Encode()).Header.Get("Location") }},
-			{"consent page", 2 + len(synced), 2 + syncTrips, func() { page = s.get(where); posted = form(t, page) }},
-			// BEGIN, DELETE, four statements in one batch, COMMIT, after two reads.
-			{"consent", 2 + 7 + len(synced), 2 + 4 + syncTrips, func() {
+			{"consent page", 3 + len(synced), 3 + syncTrips, func() { page = s.get(where); posted = form(t, page) }},
+			// BEGIN, DELETE, four statements in one batch, COMMIT, after three reads.
+			{"consent", 3 + 7 + len(synced), 3 + 4 + syncTrips, func() {
 				location, err := s.post(s.browser, "/oauth/consent", posted).Location()
 				if err != nil {
 					t.Fatal(err)
@@ -166,10 +166,11 @@ func TestQueriesPerEndpoint(t *testing.T) {
 		client            *oauthClient
 		statements, trips int
 	}{
-		// BEGIN; SELECT FOR UPDATE; UPDATE code, UPDATE connection, INSERT; COMMIT.
-		{"loopback", loopback, 6, 4},
+		// BEGIN; SELECT FOR UPDATE; the policy's lock, UPDATE code, UPDATE connection,
+		// INSERT; COMMIT.
+		{"loopback", loopback, 7, 4},
 		// And the lock and the statement that end the install before.
-		{"https", https, 8, 4},
+		{"https", https, 9, 4},
 	} {
 		for _, prepared := range []bool{false, true} { // the first life prepares the statements
 			for _, step := range life(row.client, fmt.Sprint(row.name, prepared), row.statements, row.trips) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,8 +52,8 @@ const connectionColumns = `c.id, c.org_id, c.user_id, c.client_id, c.client_name
 //
 // It returns ErrNotFound, and changes nothing, if the code is unknown or
 // expired, was issued to another client or for another redirect URI or
-// challenge, if its connection is revoked, or if its person does not belong to
-// its organization any more. It returns ErrReused if all of that was right but
+// challenge, if its connection is revoked, if its person does not belong to its
+// organization any more, or if that does not admit its client. It returns ErrReused if all of that was right but
 // the code had been spent; the connection is then revoked.
 func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time) (*Issued, error) {
 	issued := &Issued{}
@@ -89,6 +90,7 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 			return ErrNotFound
 		}
 		batch := &pgx.Batch{}
+		batch.Queue(lockPolicy(shared), code.OrgID)
 		batch.Queue(`UPDATE authorization_codes SET used_at = $2 WHERE code_hash = $1`, r.CodeHash, now)
 		// Clerk's word may take effect at this very moment: whichever of the two
 		// comes second sees what the other did. The locks are taken in the order of
@@ -99,10 +101,12 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 				FROM connections c
 				JOIN users u ON u.id = c.user_id
 				JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
-				WHERE c.id = $1 AND NOT u.banned AND u.deleted_at IS NULL
+				WHERE c.id = $1 AND NOT u.banned AND u.deleted_at IS NULL AND NOT `+excluded("c")+`
 				FOR SHARE OF u FOR KEY SHARE OF m
 			), connected AS (
-				UPDATE connections c SET connected_at = $2 FROM covered
+				UPDATE connections c SET connected_at = $2, expires_at = LEAST(c.expires_at, (
+					SELECT `+fmt.Sprintf(agedOut, "p.max_age_days")+` FROM org_policies p WHERE p.org_id = c.org_id))
+				FROM covered
 				WHERE c.id = covered.id AND c.revoked_at IS NULL AND c.connected_at IS NULL
 				RETURNING c.*
 			), noticed AS (

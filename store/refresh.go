@@ -42,7 +42,7 @@ const ReplayWindow = 120 * time.Second
 // and all are answered with the one unused token of the chain.
 //
 // It returns ErrNotFound, and changes nothing, if the token is unknown, expired
-// or another client's, or its connection has ended. It returns ErrReused if the
+// or another client's, or its connection has ended, or its organization does not admit its client. It returns ErrReused if the
 // token was spent too long ago (RFC 9700 §4.14.2); the connection is then
 // revoked. It returns ErrNotGranted, and changes nothing, if none of the scopes
 // that are asked for was granted. It returns ErrStale with the connection, and
@@ -71,7 +71,7 @@ func (s *Store) replayRefreshToken(ctx context.Context, r Rotation, now time.Tim
 		JOIN users u ON u.id = c.user_id
 		LEFT JOIN memberships m ON m.org_id = c.org_id AND m.user_id = c.user_id
 		WHERE c.id = $1 AND c.client_id IS NOT DISTINCT FROM $2 AND c.connected_at IS NOT NULL
-		  AND num_nulls(c.revoked_at) = 1 AND c.expires_at > $3`,
+		  AND num_nulls(c.revoked_at) = 1 AND c.expires_at > $3 AND NOT `+excluded("c"),
 		r.ConnectionID, r.ClientID, now, r.SyncedAfter))
 	if err != nil {
 		return nil, err

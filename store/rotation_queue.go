@@ -105,7 +105,7 @@ func (q *rotationQueue) rotateTogether(calls []*queuedRotation) {
 	batch := &pgx.Batch{}
 	for _, c := range calls {
 		r := c.rotation
-		batch.Queue(rotateStatement, r.TokenHash, r.ClientID, c.at, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt,
+		batch.Queue(rotateStatement(), r.TokenHash, r.ClientID, c.at, r.SuccessorHash, r.SuccessorSealed, r.SuccessorExpiresAt,
 			r.Scopes, r.ConnectionID, r.SyncedAfter).Query(func(rows pgx.Rows) error {
 			c.connection, c.err = one[Connection](rows, nil)
 			if errors.Is(c.err, ErrNotFound) {
@@ -136,7 +136,8 @@ func (q *rotationQueue) rotateTogether(calls []*queuedRotation) {
 // The connection is to be found by its id. While the statistics are young the
 // planner would rather go through connections_client_id, which holds everybody
 // who uses the client: IS NOT DISTINCT FROM and num_nulls keep it from that.
-const rotateStatement = `
+func rotateStatement() string {
+	return `
 	WITH spent AS (
 		UPDATE refresh_tokens t SET used_at = $3, successor_hash = $4, successor_sealed = $5
 		FROM connections c
@@ -145,10 +146,11 @@ const rotateStatement = `
 		WHERE t.token_hash = $1 AND t.connection_id = $8 AND t.used_at IS NULL AND t.expires_at > $3
 		  AND c.id = $8 AND c.client_id IS NOT DISTINCT FROM $2 AND num_nulls(c.revoked_at) = 1 AND c.expires_at > $3
 		  AND ($7::text[] IS NULL OR c.scopes && $7)
-		  AND m.synced_at > $9 AND NOT u.banned AND u.deleted_at IS NULL
+		  AND m.synced_at > $9 AND NOT u.banned AND u.deleted_at IS NULL AND NOT ` + excluded("c") + `
 		RETURNING t.generation, ` + connectionColumns + `
 	), stored AS (
 		INSERT INTO refresh_tokens (token_hash, connection_id, generation, created_at, expires_at)
 		SELECT $4, id, generation + 1, $3, $6 FROM spent
 	)
 	SELECT ` + connectionColumns + ` FROM spent c`
+}

@@ -139,7 +139,7 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.open(organization + "&q=nobody").says("No connection is like that").show("organization-nothing-found")
 	alice.open(organization).press("Revoke all of Another client").says("6 connections of 2 people in Acme stop at once").show("revoke-all")
 	alice.press("Revoke all").says("Revoked. 6 connections of Another client have ended.").show("organization-revoked-all")
-	alice.open(s.url+"/settings/connections/revoke?client=none").says("already ended").show("revoke-all-ended")
+	alice.open(s.url + "/settings/connections/revoke?client=none").says("already ended").show("revoke-all-ended")
 	alice.do(click("AA Account of Alice Archer")).show("account-menu")
 	alice.open(s.url+"/settings/activity").says("Created an incident", "Alice Archer").show("activity")
 	alice.do(click("Filter")).show("activity-filter")

@@ -46,6 +46,18 @@ func (v ConsentView) client() Client {
 	return Client{Name: v.ClientName, Verified: v.Verified, Host: v.RedirectHost, Local: v.Loopback}
 }
 
+// barred reports whether there are organizations, and none that lets the client
+// connect: then there is nothing to decide.
+func (v ConsentView) barred() bool { return len(v.Orgs) > 0 && !v.allowable() }
+
+// barredHeading says so.
+func (v ConsentView) barredHeading() string {
+	if v.client().proven() {
+		return v.ClientName + " is not allowed"
+	}
+	return "“" + v.ClientName + "” is not allowed"
+}
+
 // heading asks the question. The name of a client that nobody vouches for
 // stands in quotation marks: it is a claim.
 func (v ConsentView) heading() string {
