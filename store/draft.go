@@ -62,6 +62,7 @@ type Draft struct {
 	IncidentStatus IncidentStatus
 	PublicAt       *time.Time // of the incident
 	Rule           PublicUpdates
+	ReadOnly       bool    // the organization lets clients change nothing
 	StatusPage     *string // slug of the page that would show it; nil: there is none
 }
 
@@ -80,7 +81,7 @@ func (d *Draft) State(now time.Time) DraftState {
 
 // Publishable reports whether the author could publish the draft at an instant.
 func (d *Draft) Publishable(now time.Time) bool {
-	return d.State(now) == DraftWaiting && d.Rule != PublicUpdatesNever && d.IncidentStatus != StatusResolved && d.StatusPage != nil
+	return d.State(now) == DraftWaiting && d.Rule != PublicUpdatesNever && !d.ReadOnly && d.IncidentStatus != StatusResolved && d.StatusPage != nil
 }
 
 // DraftOfTextTx returns the draft that an author has of a text for an incident,
@@ -166,7 +167,8 @@ func readDraft(ctx context.Context, q querier, orgIDs []string, authorID string,
 const draftColumns = `
 		SELECT d.org_id, d.id, d.body, d.author_id, d.via, d.created_at, d.expires_at, d.published_at, d.update_id, d.discarded_at,
 		       i.id AS incident_id, i.sequential_id, i.title, i.status AS incident_status, i.public_at,
-		       COALESCE(p.public_updates, 'confirm_when_possible') AS rule, page.slug AS status_page
+		       COALESCE(p.public_updates, 'confirm_when_possible') AS rule, COALESCE(p.read_only, false) AS read_only,
+		       page.slug AS status_page
 		FROM update_drafts d
 		JOIN incidents i ON i.org_id = d.org_id AND i.id = d.incident_id
 		LEFT JOIN org_policies p ON p.org_id = d.org_id

@@ -8,12 +8,15 @@ import (
 // Session is a browser's session: somebody signed in through Clerk. The cookie
 // holds a random token; only its hash is stored.
 type Session struct {
-	UserID    string
-	Name      string // the person's, for the page header
-	Email     string
-	Prompted  bool // Clerk was told to ask who they are, and did not answer from its own session
-	CreatedAt time.Time
-	ExpiresAt time.Time
+	UserID   string
+	Name     string // the person's, for the page header
+	Email    string
+	Prompted bool // Clerk was told to ask who they are, and did not answer from its own session
+	// Administers: some organization, as last seen. It decides what is offered to
+	// the person, never what they may do.
+	Administers bool
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
 }
 
 // SessionIdle is how long a session lives without a request. Clerk has no
@@ -46,7 +49,9 @@ func (s *Store) Session(ctx context.Context, tokenHash []byte, now time.Time) (*
 			UPDATE sessions SET last_seen_at = $2 FROM live
 			WHERE sessions.token_hash = live.token_hash AND live.last_seen_at < $4
 		)
-		SELECT user_id, name, email, prompted, created_at, expires_at FROM live`,
+		SELECT user_id, name, email, prompted, created_at, expires_at,
+		       EXISTS (SELECT FROM memberships m WHERE m.user_id = live.user_id AND m.role = 'org:admin') AS administers
+		FROM live`,
 		tokenHash, now, now.Add(-SessionIdle), now.Add(-time.Minute)))
 	return session, wrap("reading session", err)
 }

@@ -97,6 +97,8 @@ func (v draftView) obstacle() string {
 		return "The incident has been resolved meanwhile, and nothing can be posted on it any more."
 	case v.draft.Rule == store.PublicUpdatesNever:
 		return "The administrators of " + visible.Line(v.org.Name) + " no longer allow updates that were written in a client to be published."
+	case v.draft.ReadOnly:
+		return "The administrators of " + visible.Line(v.org.Name) + " let clients change nothing at present, and a client wrote this."
 	case v.draft.StatusPage == nil:
 		return "No published status page shows a component that the incident affects, so nobody would see the update."
 	}

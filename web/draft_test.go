@@ -140,6 +140,7 @@ func TestDraftThatCannotBePublishedSaysWhy(t *testing.T) {
 	for _, row := range []struct{ name, sql, notice, buttons string }{
 		{"resolved", `UPDATE incidents SET status = 'resolved', resolved_at = updated_at`, "The incident has been resolved", "Discard"},
 		{"forbidden", `INSERT INTO org_policies (org_id, public_updates, updated_at) VALUES ('org_acme', 'never', now())`, "The administrators of Acme no longer allow", "Discard"},
+		{"read-only", `INSERT INTO org_policies (org_id, read_only, updated_at) VALUES ('org_acme', true, now())`, "The administrators of Acme let clients change nothing", "Discard"},
 		{"page not published", `UPDATE status_pages SET published = false`, "No published status page shows", "Discard"},
 		{"component not on the page", `DELETE FROM status_page_components`, "No published status page shows", "Discard"},
 		{"component not affected", `DELETE FROM incident_components`, "No published status page shows", "Discard"},

@@ -117,6 +117,7 @@ func renderStatus(ctx context.Context, w http.ResponseWriter, status int, c temp
 		return err
 	}
 	ui.SetHeaders(w.Header())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	// All that can fail is writing to a browser that has gone.
 	_, _ = page.WriteTo(w)
@@ -124,5 +125,5 @@ func renderStatus(ctx context.Context, w http.ResponseWriter, status int, c temp
 }
 
 func account(session *store.Session) *ui.Account {
-	return &ui.Account{Name: session.Name, Email: session.Email}
+	return &ui.Account{Name: session.Name, Email: session.Email, Administers: session.Administers}
 }

@@ -104,6 +104,11 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("GET /settings/drafts/{id}", s.signedIn(s.draft))
 	mux.Handle("POST /settings/drafts/{id}/publish", s.form(s.signedIn(s.publishDraft)))
 	mux.Handle("POST /settings/drafts/{id}/discard", s.form(s.signedIn(s.discardDraft)))
+	mux.Handle("GET /settings/policy", s.signedIn(s.policy))
+	mux.Handle("POST /settings/policy/save", s.form(s.signedIn(s.savePolicy)))
+	mux.Handle("GET /settings/policy/block", s.signedIn(s.confirmBlock))
+	mux.Handle("POST /settings/policy/block", s.form(s.signedIn(s.block)))
+	mux.Handle("POST /settings/policy/unblock", s.form(s.signedIn(s.unblock)))
 	mux.Handle("GET /incidents/{id}", s.signedIn(s.incident))
 	mux.HandleFunc("GET /status/{slug}", s.status)
 	for _, path := range []string{"GET /settings", "GET /settings/{$}"} {

@@ -88,7 +88,8 @@ func open(t *testing.T) *dashboard {
 			if err != nil {
 				return nil, err
 			}
-			return &store.Session{UserID: user.ID, Name: user.Name, Email: user.Email}, nil
+			administers := slices.ContainsFunc(d.roles[user.ID], store.Membership.Admin)
+			return &store.Session{UserID: user.ID, Name: user.Name, Email: user.Email, Administers: administers}, nil
 		}),
 		Memberships: membershipsFunc(func(_ context.Context, userID string) ([]store.Membership, error) {
 			d.asked++

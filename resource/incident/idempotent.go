@@ -22,8 +22,12 @@ type mutation struct {
 	busy      string // what to say where others hold what it needs
 }
 
+// CodeReadOnly is the code of a mutation in an organization that lets clients
+// read alone.
+const CodeReadOnly = "read_only_organization"
+
 // once runs effect in a transaction, at most once per idempotency key (design
-// §11), and returns what it made, or what an earlier call with the same key and
+// §11), if the organization lets clients change anything, and returns what it made, or what an earlier call with the same key and
 // arguments made: replayed is true then. A result is read back from what is
 // stored even where it has just been made, so that all answers to one key are
 // equal to the last digit. T outlives the release that stored it by a day.
@@ -33,12 +37,19 @@ func once[T any](ctx context.Context, s *Service, a Actor, idempotencyKey string
 		return result, false, err
 	}
 	stored, replayed, err := s.idempotency.Run(ctx, key, s.config.Now(), func(tx pgx.Tx) ([]byte, error) {
+		if err := refuseReadOnly(s.store.ReadOnlyTx(ctx, tx, a.OrgID)); err != nil {
+			return nil, err
+		}
 		made, err := effect(tx)
 		if err != nil {
 			return nil, err
 		}
 		return json.Marshal(made)
 	})
+	if err == nil && replayed {
+		// The rule holds for a replay, too, which had no effect to ask it.
+		err = refuseReadOnly(s.store.ReadOnly(ctx, a.OrgID))
+	}
 	if err != nil {
 		return result, false, m.refusal(err, idempotencyKey)
 	}
@@ -46,6 +57,14 @@ func once[T any](ctx context.Context, s *Service, a Actor, idempotencyKey string
 		return result, false, fmt.Errorf("incident: reading the result of %s: %w", m.tool, err)
 	}
 	return result, replayed, nil
+}
+
+// refuseReadOnly turns what the organization's policy says into a refusal.
+func refuseReadOnly(readOnly bool, err error) error {
+	if err == nil && readOnly {
+		return refuse(CodeReadOnly, "The administrators of this organization let clients read, and change nothing. This call changed nothing, and no other call of this kind will. Tell the person; an administrator can end this under Settings, Policy.")
+	}
+	return err
 }
 
 func (m mutation) key(a Actor, idempotencyKey string) (store.IdempotencyKey, error) {

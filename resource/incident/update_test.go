@@ -429,3 +429,23 @@ func TestEffectsOfUpdatesAreRecorded(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestReadOnlyHoldsForEveryMutationAndItsReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	n := w.shown()
+	first, err := w.post(n, "x", yes(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`INSERT INTO org_policies (org_id, read_only, public_updates, updated_at) VALUES ('acme', true, 'allow', now())`)
+	for _, key := range []string{"key", "another", ""} {
+		_, err = w.post(n, "x", yes(), key)
+		refusedAs(t, err, "read_only_organization")
+	}
+	w.exec(`UPDATE org_policies SET read_only = false`)
+	again, err := w.post(n, "x", yes(), "key")
+	if err != nil || again.Update.ID != first.Update.ID {
+		t.Errorf("afterwards: %+v, %v, want the first answer again", again, err)
+	}
+}

@@ -8,6 +8,8 @@ import (
 // Account is the person who is signed in.
 type Account struct {
 	Name, Email string
+	// Administers: they are offered the pages for administrators.
+	Administers bool
 }
 
 // initials are one or two letters to know oneself by.
@@ -41,10 +43,14 @@ type PageData struct {
 
 type entry struct{ path, name string }
 
-func navigation() []entry {
-	return []entry{
+func (a Account) navigation() []entry {
+	entries := []entry{
 		{"/settings/connections", "Connections"},
 		{"/settings/activity", "Activity"},
 		{"/settings/connect", "Connect a client"},
 	}
+	if a.Administers {
+		entries = append(entries, entry{"/settings/policy", "Policy"})
+	}
+	return entries
 }
