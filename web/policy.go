@@ -177,7 +177,7 @@ func (f policyForm) policy(listable []string) (p store.Policy, problems policyPr
 		Clients: store.AdmittedClients(f.clients), AllowedClients: f.allowed,
 		PublicUpdates: store.PublicUpdates(f.publicUpdates), ReadOnly: f.readOnly, Version: f.version,
 	}
-	if !slices.ContainsFunc(clientChoices(), func(c choice) bool { return c.value == f.clients }) {
+	if !slices.ContainsFunc(clientChoices(), func(c radio) bool { return c.value == f.clients }) {
 		problems.clients = "Choose which clients may connect."
 	}
 	if slices.ContainsFunc(f.allowed, func(identity string) bool { return !slices.Contains(listable, identity) }) {
@@ -193,25 +193,25 @@ func (f policyForm) policy(listable []string) (p store.Policy, problems policyPr
 		}
 		p.MaxAgeDays = &days
 	}
-	if !slices.ContainsFunc(publicUpdateChoices(), func(c choice) bool { return c.value == f.publicUpdates }) {
+	if !slices.ContainsFunc(publicUpdateChoices(), func(c radio) bool { return c.value == f.publicUpdates }) {
 		problems.publicUpdates = "Choose what clients may do with public updates."
 	}
 	return p, problems
 }
 
-// choice is one of the values of a field, in words.
-type choice struct{ value, words, detail string }
+// radio is one of the values of a field, in words.
+type radio struct{ value, words, detail string }
 
-func clientChoices() []choice {
-	return []choice{
+func clientChoices() []radio {
+	return []radio{
 		{string(store.ClientsAnyone), "Any client", "Members decide for themselves."},
 		{string(store.ClientsVerified), "Verified clients only", "Clients whose maker we know by where they send people. Programs on somebody’s computer are never verified."},
 		{string(store.ClientsOnList), "Only the clients ticked here", "An unverified client is known by its name and host alone, which others can copy."},
 	}
 }
 
-func publicUpdateChoices() []choice {
-	return []choice{
+func publicUpdateChoices() []radio {
+	return []radio{
 		{string(store.PublicUpdatesAllow), "Publish at once", "A client that may publish does so without asking."},
 		{string(store.PublicUpdatesConfirmWhenPossible), "Ask the person where the client can", "Other clients publish without asking."},
 		{string(store.PublicUpdatesConfirmAlways), "Always ask the person", "In the client, or on a page here."},
@@ -220,7 +220,7 @@ func publicUpdateChoices() []choice {
 }
 
 // words is what the choice with a value is called.
-func words(choices []choice, value string) string {
+func words(choices []radio, value string) string {
 	for _, c := range choices {
 		if c.value == value {
 			return c.words

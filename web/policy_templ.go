@@ -561,7 +561,7 @@ func policyHidden(v policyView) templ.Component {
 	})
 }
 
-func radios(name string, choices []choice, chosen string) templ.Component {
+func radios(name string, choices []radio, chosen string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
