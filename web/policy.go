@@ -244,22 +244,15 @@ func (v policyView) allowedNames() string {
 func (v policyView) consequence() string {
 	var parts []string
 	if e := v.effect; e.Ends > 0 {
-		parts = append(parts, counted(e.Ends, "connection", "connections")+" of "+counted(e.People, "person", "people")+" will end at once.")
+		parts = append(parts, counted(e.Ends, "connection")+" of "+counted(e.People, "person")+" will end at once.")
 	}
 	if n := v.effect.Shortens; n > 0 {
-		parts = append(parts, counted(n, "connection", "connections")+" will end earlier, at the new age.")
+		parts = append(parts, counted(n, "connection")+" will end earlier, at the new age.")
 	}
 	if parts == nil {
 		return "No connection ends or is shortened."
 	}
 	return strings.Join(parts, " ")
-}
-
-func counted(n int, one, several string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + several
 }
 
 func policyURL(org store.Organization) string {
