@@ -40,6 +40,7 @@ func TestChromium(t *testing.T) {
 		"PagesFit":                    pagesFit,
 		"DraftFits":                   draftFits,
 		"EndsWithinAMinute":           endsWithinAMinute,
+		"PolicyFits":                  policyFits,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, chromium) })
 	}
