@@ -229,10 +229,12 @@ func (q ConnectionQuery) groups(perGroup int, now time.Time) (string, []any) {
 	}
 	by, after := q.order(key, "identity", "text", &args)
 	return `
-	WITH clients AS (
-		SELECT c.client_identity AS identity, min(c.client_name) AS name, count(*) AS connections,
-		       count(DISTINCT c.user_id) AS people, max(` + q.at() + `) AS at
-		FROM connections c WHERE ` + where + ` GROUP BY c.client_identity
+	WITH people AS ( -- by hash in two steps, where count(DISTINCT) would sort
+		SELECT c.client_identity, c.user_id, min(c.client_name COLLATE "C") AS name, count(*) AS connections, max(` + q.at() + `) AS at
+		FROM connections c WHERE ` + where + ` GROUP BY c.client_identity, c.user_id
+	), clients AS (
+		SELECT client_identity AS identity, min(name) COLLATE "default" AS name, sum(connections)::bigint AS connections, count(*) AS people, max(at) AS at
+		FROM people GROUP BY client_identity
 	), page AS (
 		SELECT identity, name, connections, people, at FROM clients WHERE ` + after + ` ORDER BY ` + by + ` LIMIT ` + args.add(q.Limit) + `
 	)

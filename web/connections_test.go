@@ -58,7 +58,7 @@ func TestRowSaysWhatAPersonAsks(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", label, got, times)
 		}
 	}
-	expect(t, "expiry", p.text(`#connections [data-label="First connected"] p`), "until 21 May 2027")
+	expect(t, "expiry", p.text(`#connections [data-label="First connected"] .fine`), "until 21 May 2027")
 }
 
 func TestClientIsVerifiedOnlyWhereItsAnswerGoesToAHost(t *testing.T) {
