@@ -2,10 +2,10 @@
 
 -- The audit log is read newest first, and narrowed. Each way to narrow it reads
 -- one range of one index, in the order of the log; of several ways given
--- together one is read, and the others are filtered. By connection there is an
--- index already.
+-- together one is read, and the others are filtered.
 
 CREATE INDEX audit_events_user ON audit_events (org_id, user_id, at, id);
+CREATE INDEX audit_events_org_connection ON audit_events (org_id, connection_id, at, id) WHERE connection_id IS NOT NULL;
 CREATE INDEX audit_events_client_name ON audit_events (org_id, client_name, at, id) WHERE client_name IS NOT NULL;
 CREATE INDEX audit_events_action ON audit_events (org_id, action, at, id);
 

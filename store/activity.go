@@ -117,7 +117,7 @@ func (q ActivityQuery) statement(orgIDs []string, now time.Time) (sql string, ar
 		and(`a.at < ?`, *q.Before)
 	}
 	if q.After != nil {
-		and(`(a.at, a.id) < (?, ?)`, q.After.At, q.After.ID)
+		and(`a.at <= ? AND (a.at, a.id) < (?, ?)`, q.After.At, q.After.At, q.After.ID) // the first half leaves out months
 	}
 	return `
 	SELECT e.id, e.org_id, COALESCE(o.name, '') AS org_name, e.at, e.user_id, COALESCE(u.name, '') AS user_name, COALESCE(u.email, '') AS user_email,

@@ -178,7 +178,7 @@ func TestGuideGivesTheURLForEachClient(t *testing.T) {
 			t.Errorf("%s: nothing to paste", client)
 		}
 	}
-	expect(t, "navigation", p.text(`nav [aria-current="page"]`), "Connect a client")
+	expect(t, "navigation", p.text(`nav [aria-current="page"]`), "Connect")
 }
 
 func TestSettingsLeadsToConnections(t *testing.T) {

@@ -47,7 +47,7 @@ func (a Account) navigation() []entry {
 	entries := []entry{
 		{"/settings/connections", "Connections"},
 		{"/settings/activity", "Activity"},
-		{"/settings/connect", "Connect a client"},
+		{"/settings/connect", "Connect"},
 	}
 	if a.Administers {
 		entries = append(entries, entry{"/settings/policy", "Policy"})
