@@ -82,11 +82,15 @@ func TestAPageOfActivityCostsTheSameWhereverItLies(t *testing.T) {
 		{"refusals", "_at_id_idx", store.ActivityQuery{Outcome: store.OutcomeRefused}},
 	} {
 		for _, after := range []*store.ActivityPosition{nil, deep} {
-			for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			for _, mode := range []string{"force_custom_plan"} { // as it is asked for
 				row.query.After, row.query.Limit = after, 51
 				name := fmt.Sprintf("%s, deep %v, %s", row.name, after != nil, mode)
 				read := 0
+				sorts := 0
 				activityPlan(t, s, mode, row.query).each(false, func(p plan, _ bool) {
+					if p.Type == "Sort" {
+						sorts++
+					}
 					if !full[p.Relation] {
 						return
 					}
@@ -98,6 +102,9 @@ func TestAPageOfActivityCostsTheSameWhereverItLies(t *testing.T) {
 						t.Errorf("%s: got %s of %s by %q, condition %q, filter %q, want %s", name, p.Type, p.Relation, p.Index, p.Condition, p.Filter, row.index)
 					}
 				})
+				if sorts > 1 && row.name != "a connection" && row.name != "an outcome" { // of which there are few; the one is of the page, once joined
+					t.Errorf("%s: it sorts what it reads", name)
+				}
 				if read == 0 || after != nil && mode == "force_custom_plan" && read > 7 {
 					t.Errorf("%s: it reads %d partitions", name, read)
 				}

@@ -50,7 +50,7 @@ func (f publishFunc) Publish(ctx context.Context, revoked ...*store.Revocation) 
 
 // dashboard is a Server on a database of its own, and the world around it.
 type dashboard struct {
-	t         *testing.T
+	t         testing.TB
 	store     *store.Store
 	handler   http.Handler
 	roles     map[string][]store.Membership
@@ -61,7 +61,7 @@ type dashboard struct {
 	log       strings.Builder
 }
 
-func open(t *testing.T) *dashboard {
+func open(t testing.TB) *dashboard {
 	t.Helper()
 	d := &dashboard{t: t, store: storetest.Open(t), roles: map[string][]store.Membership{
 		alice: {{Organization: acme, Role: store.RoleAdmin}, {Organization: globex, Role: store.RoleMember}},
