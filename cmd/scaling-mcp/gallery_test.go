@@ -143,7 +143,7 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.do(click("AA Account of Alice Archer")).show("account-menu")
 	alice.open(s.url+"/settings/activity").says("Created an incident", "Alice Archer").show("activity")
 	alice.do(click("Filter")).show("activity-filter")
-	alice.open(s.url+"/settings/activity?from=yesterday&person=nobody%40example.com").says("Write a day", "Nobody with this address").show("activity-filter-wrong")
+	alice.open(s.url+"/settings/activity?from=2026-02-02&to=2026-02-01&person=nobody%40example.com").says("before the first one", "Nobody with this address").show("activity-filter-wrong")
 	alice.open(s.url + "/settings/activity?tool=publish_draft").says("No call matches").show("activity-none")
 	alice.open(s.url + "/settings/activity?view=mine").says("in your name").show("activity-mine")
 	alice.press("Test client").says("What it did last").show("connection-activity")
