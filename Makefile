@@ -14,7 +14,7 @@ dev:
 
 # With CI=true a test that finds something missing fails, and is not skipped.
 test:
-	@scripts/need go cc postgresql redis-server chromium
+	@scripts/need go cc postgresql redis-server chromium npm
 	@$(MAKE) --no-print-directory lint
 	go test -race -timeout 20m ./...
 

@@ -37,6 +37,7 @@ func TestChromium(t *testing.T) {
 		"AnotherSiteCanDoNothing":     anotherSiteCanDoNothing,
 		"AnotherBrowserCannotConsent": anotherBrowserCannotConsent,
 		"KeyboardAlone":               keyboardAlone,
+		"BarriersAreFound":            barriersAreFound,
 		"PagesFit":                    pagesFit,
 		"DraftFits":                   draftFits,
 		"EndsWithinAMinute":           endsWithinAMinute,

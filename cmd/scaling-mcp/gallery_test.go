@@ -20,7 +20,7 @@ import (
 const longName = "IncidentIncidentIncidentIncidentIncidentIncidentIncidentIncident"
 
 // show looks at the page on a telephone, a tablet and a desk, in light and in
-// dark, and fails the test where it does not fit. With SCALING_SCREENSHOTS set
+// dark, and fails the test where it does not fit or axe-core finds a barrier. With SCALING_SCREENSHOTS set
 // to a directory, pictures of all that are left there, for people to look at.
 func (b *tab) show(name string) *tab {
 	b.t.Helper()
@@ -39,6 +39,9 @@ func (b *tab) show(name string) *tab {
 			b.do(chromedp.EmulateViewport(width, 800))
 			if outside := evaluate[[]string](b, elementsOutside); len(outside) > 0 {
 				b.t.Errorf("%s, %d pixels wide: it does not fit, because of %q", name, width, outside)
+			}
+			for _, barrier := range b.barriers() {
+				b.t.Errorf("%s, %d pixels wide, %s: %s", name, width, scheme, barrier)
 			}
 			if dir := os.Getenv("SCALING_SCREENSHOTS"); dir != "" {
 				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
@@ -167,6 +170,7 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.open(s.authorizeURL(t, "Test client", n.redirectURI)).says("Try again shortly").show("error-clerk-away")
 	carol := open()
 	carol.open(s.url + "/settings/connections").press("carol@globex.example").show("sign-in-clerk-away")
+	needAxe(t)
 }
 
 // endsWithinAMinute: where Redis is gone, a page says that somebody may not have
