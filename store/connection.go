@@ -114,6 +114,15 @@ func (s *Store) ConnectionVisibleTo(ctx context.Context, id uuid.UUID, userID st
 	return c, wrap("reading connection", err)
 }
 
+// NewestConnectionSince returns the newest live connection that a person made
+// after an instant, or ErrNotFound.
+func (s *Store) NewestConnectionSince(ctx context.Context, userID string, since, now time.Time) (*ListedConnection, error) {
+	c, err := one[ListedConnection](s.pool.Query(ctx, listedConnection+`
+		AND c.user_id = $2 AND c.connected_at > $3 AND c.revoked_at IS NULL
+		ORDER BY c.connected_at DESC, c.id LIMIT 1`, now, userID, since))
+	return c, wrap("reading newest connection", err)
+}
+
 // ConnectionState is what the liveness check asks of a connection.
 type ConnectionState struct {
 	Epoch     int

@@ -2,8 +2,11 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/web/ui"
@@ -17,6 +20,21 @@ type connectView struct {
 	// unreachable: clients that run in a vendor's cloud cannot reach this
 	// server, which is on the person's own computer.
 	unreachable bool
+	arrival     arrivalView
+}
+
+// arrivalView says whether a client has been connected since the person began to
+// look.
+type arrivalView struct {
+	since   time.Time
+	arrived *store.ListedConnection // nil: not yet
+}
+
+const connectPath = "/settings/connect"
+
+// query is what tells a later request since when.
+func (v arrivalView) query() string {
+	return "?" + url.Values{"since": {v.since.UTC().Format(time.RFC3339Nano)}}.Encode()
 }
 
 // guide says how to connect one client.
@@ -31,20 +49,60 @@ type step struct {
 }
 
 func (s *Server) connect(w http.ResponseWriter, r *http.Request, session *store.Session) error {
-	return render(r.Context(), w, connectPage(connectView{
-		page:        ui.PageData{Title: "Connect a client", Current: "/settings/connect", Account: account(session)},
+	arrival, err := s.arrival(r, session.UserID)
+	if err != nil {
+		return err
+	}
+	return renderUnder(r.Context(), w, http.StatusOK, connectPage(connectView{
+		page:        ui.PageData{Title: "Connect a client", Current: connectPath, Account: account(session), Script: ui.ConnectScriptPath()},
 		mcpURL:      s.mcpURL(),
 		guides:      guides(s.mcpURL()),
 		unreachable: strings.HasPrefix(s.publicURL, "http:"),
-	}))
+		arrival:     arrival,
+	}), ui.SetScriptedHeaders)
+}
+
+// arrived answers the page's script: nothing as long as no client has arrived,
+// then what takes the place of the wait.
+func (s *Server) arrived(w http.ResponseWriter, r *http.Request, session *store.Session) error {
+	arrival, err := s.arrival(r, session.UserID)
+	if err != nil {
+		return err
+	}
+	if arrival.arrived == nil {
+		ui.SetHeaders(w.Header())
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return render(r.Context(), w, arrivalNotice(arrival))
+}
+
+// arrival looks for a connection that the person has made since the instant that
+// the request names. One that names none begins to wait, and so does one that
+// cannot be read: it comes from no page of ours.
+func (s *Server) arrival(r *http.Request, userID string) (arrivalView, error) {
+	since, err := time.Parse(time.RFC3339Nano, r.FormValue("since"))
+	if err != nil {
+		return arrivalView{since: s.now()}, nil
+	}
+	c, err := s.store.NewestConnectionSince(r.Context(), userID, since, s.now())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return arrivalView{}, err
+	}
+	return arrivalView{since, c}, nil
 }
 
 func guides(mcpURL string) []guide {
 	return []guide{
-		{"Claude", []step{
-			{"In Claude on the web or in the desktop app, open Settings → Connectors and choose Add custom connector.", ""},
+		{"Claude on the web", []step{
+			{"At claude.ai, open Settings → Connectors and choose Add custom connector. In a Team or Enterprise plan, an owner adds it first, under Organization settings → Connectors.", ""},
 			{"Name it scaling.cloud and paste the MCP URL.", mcpURL},
 			{"Press Connect, sign in, and choose what it may do.", ""},
+		}},
+		{"Claude Desktop", []step{
+			{"In the app, open Settings → Connectors. What you connected on the web is there already; else choose Add custom connector.", ""},
+			{"Name it scaling.cloud and paste the MCP URL.", mcpURL},
+			{"Press Connect. Your browser opens: sign in there, and choose what it may do.", ""},
 		}},
 		{"ChatGPT", []step{
 			{"Open Settings → Apps & Connectors → Advanced settings and turn on Developer mode. In a company workspace, an administrator may have to allow it.", ""},

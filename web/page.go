@@ -112,11 +112,16 @@ func render(ctx context.Context, w http.ResponseWriter, c templ.Component) error
 
 // renderStatus does so with a status.
 func renderStatus(ctx context.Context, w http.ResponseWriter, status int, c templ.Component) error {
+	return renderUnder(ctx, w, status, c, func(h http.Header) { ui.SetHeaders(h) })
+}
+
+// renderUnder does so with other headers than those of most pages.
+func renderUnder(ctx context.Context, w http.ResponseWriter, status int, c templ.Component, setHeaders func(http.Header)) error {
 	var page bytes.Buffer
 	if err := c.Render(ctx, &page); err != nil {
 		return err
 	}
-	ui.SetHeaders(w.Header())
+	setHeaders(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	// All that can fail is writing to a browser that has gone.

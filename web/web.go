@@ -101,6 +101,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	mux.Handle("GET "+ActivityCSVPath, s.signedIn(s.activityCSV))
 	mux.Handle("GET "+ActivityJSONPath, s.signedIn(s.activityJSON))
 	mux.Handle("GET "+draftsPath, s.signedIn(s.draftList))
+	mux.Handle("GET /settings/connect/arrived", s.signedIn(s.arrived))
 	mux.Handle("GET /settings/drafts/{id}", s.signedIn(s.draft))
 	mux.Handle("POST /settings/drafts/{id}/publish", s.form(s.signedIn(s.publishDraft)))
 	mux.Handle("POST /settings/drafts/{id}/discard", s.form(s.signedIn(s.discardDraft)))

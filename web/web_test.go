@@ -252,7 +252,7 @@ func expect(t *testing.T, what, got, want string) {
 	}
 }
 
-func expectStatus(t *testing.T, p *page, want int) {
+func expectStatus(t testing.TB, p *page, want int) {
 	t.Helper()
 	if p.status != want {
 		t.Errorf("got status %d, want %d", p.status, want)

@@ -38,6 +38,8 @@ func TestChromium(t *testing.T) {
 		"AnotherBrowserCannotConsent": anotherBrowserCannotConsent,
 		"KeyboardAlone":               keyboardAlone,
 		"BarriersAreFound":            barriersAreFound,
+		"ClientArrives":               clientArrives,
+		"EveryControlByKeyboard":      everyControlByKeyboard,
 		"PagesFit":                    pagesFit,
 		"DraftFits":                   draftFits,
 		"EndsWithinAMinute":           endsWithinAMinute,

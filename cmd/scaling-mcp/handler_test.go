@@ -68,6 +68,7 @@ func TestEveryRouteByMethod(t *testing.T) {
 		"/status/acme":                                    {200, 200, 405, 405, 405},
 		"/status/nobody":                                  {404, 404, 405, 405, 405},
 		"/settings/connect":                               {303, 303, 404, 404, 404},
+		"/settings/connect/arrived":                       {303, 303, 404, 404, 404},
 		"/settings/policy":                                {303, 303, 404, 404, 404},
 		"/settings/policy/save":                           {404, 404, 303, 404, 404},
 		"/settings/policy/block":                          {303, 303, 303, 404, 404},

@@ -19,6 +19,9 @@ var appCSS []byte
 //go:embed favicon.svg
 var faviconSVG []byte
 
+//go:embed connect.js
+var connectJS []byte
+
 // asset is an embedded file and where it is served.
 type asset struct {
 	content     []byte
@@ -27,8 +30,9 @@ type asset struct {
 }
 
 var (
-	stylesheet = newAsset(minified(appCSS), "text/css; charset=utf-8")
-	favicon    = newAsset(faviconSVG, "image/svg+xml")
+	stylesheet    = newAsset(minified(appCSS), "text/css; charset=utf-8")
+	favicon       = newAsset(faviconSVG, "image/svg+xml")
+	connectScript = newAsset(connectJS, "text/javascript; charset=utf-8")
 )
 
 // minified is a stylesheet without what only its readers need.
@@ -53,10 +57,14 @@ func StylesheetPath() string { return "/assets/" + stylesheet.hash + "/app.css" 
 // FaviconPath is the path of the icon, which changes with its content.
 func FaviconPath() string { return "/assets/" + favicon.hash + "/favicon.svg" }
 
+// ConnectScriptPath is the path of the script of the page that says how to
+// connect a client, which changes with its content.
+func ConnectScriptPath() string { return "/assets/" + connectScript.hash + "/connect.js" }
+
 // Assets serves the files that pages refer to, at /assets/{hash}/{name}. A
 // browser may keep them for a year.
 func Assets() http.Handler {
-	files := map[string]asset{"app.css": stylesheet, "favicon.svg": favicon}
+	files := map[string]asset{"app.css": stylesheet, "favicon.svg": favicon, "connect.js": connectScript}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hash, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/assets/"), "/")
 		file, ok := files[name]

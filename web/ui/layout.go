@@ -39,6 +39,9 @@ type PageData struct {
 	Current string
 	// Account is nil where nobody is signed in; the page then offers signing in.
 	Account *Account
+	// Script is the path of the page's script, or empty. The page's headers are
+	// then those of SetScriptedHeaders.
+	Script string
 }
 
 type entry struct{ path, name string }

@@ -1,8 +1,8 @@
 // Package ui is the look of every page: the layout, the parts that pages are
 // put together from, the stylesheet, and the headers that keep a browser to
 // them. Its components take strings and view structs and do no I/O. Pages need
-// no script and carry none, and no style attribute either: SetHeaders forbids
-// both.
+// no script, and all but the one that says how to connect a client carry none;
+// none has a style attribute. SetHeaders forbids both.
 //
 // What a page says is its own package's business, with one exception: Consent
 // is here, because authz shows it and its look is the same product's.
@@ -21,8 +21,16 @@ import (
 // post "Origin: null", and the check for cross-origin requests would refuse our
 // own forms.
 func SetHeaders(h http.Header, formAction ...string) {
+	setHeaders(h, "", formAction...)
+}
+
+// SetScriptedHeaders sets the headers of an HTML page that carries a script of
+// ours, which may ask our own origin.
+func SetScriptedHeaders(h http.Header) { setHeaders(h, "script-src 'self'; connect-src 'self'; ") }
+
+func setHeaders(h http.Header, scripts string, formAction ...string) {
 	target := strings.Join(append([]string{"'self'"}, formAction...), " ")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action "+target+
+	h.Set("Content-Security-Policy", "default-src 'none'; "+scripts+"style-src 'self'; img-src 'self'; form-action "+target+
 		"; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
