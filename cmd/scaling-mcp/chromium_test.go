@@ -24,7 +24,7 @@ import (
 
 // patience bounds everything that one tab does. It is for machines that are slow
 // and busy: tests wait for events, and a test that passes never comes near it.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // startChromium starts a headless Chromium with an empty profile, which ends
 // with the test. Every host but this computer is unknown to it. The context is

@@ -31,7 +31,7 @@ func clientArrives(t *testing.T, chromium context.Context) {
 	}
 	s.connect(alice, "Second client", clerkdev.AcmeID)
 	b.do(chromedp.WaitVisible("#arrival .good"))
-	b.says("Second client is connected to Acme.")
+	b.says("Second client is connected to Acme.").show("connect-arrived-scripted")
 	b.allowScripts(false)
 }
 
