@@ -55,7 +55,7 @@ func policyFits(t *testing.T, chromium context.Context) {
 	s.connect(newPerson(t, "bob@acme.example"), longName, clerkdev.AcmeID)
 	s.connect(newPerson(t, "alice@acme.example"), "Test client", clerkdev.AcmeID)
 	b := newTab(t, chromium, s.url, s.clerk(t), n.origin)
-	b.open(s.url + "/settings/policy").press("alice@acme.example").says("Which clients may connect?", "None.").show("policy")
+	b.open(s.url+"/settings/policy").press("alice@acme.example").says("Which clients may connect?", "None.").show("policy")
 	b.open(s.policyBlockURL("name:test client@127.0.0.1")).says("Block Test client?").show("policy-block")
 	b.press("Block").says("Blocked by Alice Archer").show("policy-blocked")
 	b.do(click("Only the clients ticked here An unverified client is known by its name and host alone, which others can copy."))
