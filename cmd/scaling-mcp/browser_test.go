@@ -352,7 +352,7 @@ const focusedElement = `(document.activeElement.closest("label") ?? document.act
 // seesFocus fails the test unless what has the focus shows that it does.
 func (b *tab) seesFocus() *tab {
 	b.t.Helper()
-	outline := evaluate[string](b, `getComputedStyle(`+focusedElement+`).outline`)
+	outline := evaluate[string](b, `[document.activeElement, `+focusedElement+`].map(e => getComputedStyle(e).outline).join(", ")`)
 	if !strings.Contains(outline, "solid 2px") {
 		b.t.Errorf("on %s the focus is not to be seen: outline is %s", b.at(), outline)
 	}
