@@ -11,7 +11,7 @@
 //
 // A notice is sent at least once, and what became of it is recorded exactly
 // once: it was sent, which without a mail server means a line in the log; it
-// failed, after mostAttempts tries over six minutes; or it was withdrawn, because
+// failed, after ten tries over six minutes; or it was withdrawn, because
 // it could not be sent within tellWithin, or the person has gone or has no
 // verified address. A mail is sent twice where a replica dies between the mail
 // server's yes and the commit that records it; both have the same Message-ID.
@@ -38,10 +38,6 @@ const (
 	// when everything that was down is up again, is alarmed for nothing: the
 	// connections page has told it all along.
 	tellWithin = 6 * time.Hour
-	// mostAttempts is how often a mail is tried, as for pages.
-	mostAttempts = 10
-	// recordBound is how long it may take to record what became of a notice.
-	recordBound = 5 * time.Second
 	// lookEvery is how often a Service looks for notices that wait.
 	lookEvery = 2 * time.Second
 	// takenAtOnce bounds one transaction. More follow at once.
@@ -120,12 +116,7 @@ type args struct {
 
 func (args) Kind() string { return "notice" }
 
-// InsertOpts: the attempts are counted here and not by River, which would drop
-// the job of a replica that dies in the last of them, and nobody would record
-// that it failed.
-func (args) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queue.Mail, MaxAttempts: 3 * mostAttempts}
-}
+func (args) InsertOpts() river.InsertOpts { return queue.MailOpts() }
 
 func (a args) notice() store.Notice {
 	return store.Notice{Kind: a.What, UserID: a.UserID, OrgID: a.OrgID, ConnectionIDs: a.ConnectionIDs}
@@ -153,21 +144,14 @@ func (s *Service) send(ctx context.Context, job *river.Job[args]) error {
 	default:
 		if err := s.Mail.Send(ctx, message(n.Kind, connections, s.PublicURL)); err != nil {
 			log.WarnContext(ctx, "notice not sent", "attempt", job.Attempt, "error", err)
-			// An attempt that was cut short because the program stops does not count.
-			if job.Attempt < mostAttempts || ctx.Err() != nil {
+			if !queue.LastAttempt(ctx, job) {
 				return fmt.Errorf("notice: sending: %w", err)
 			}
 			outcome = store.NoticeFailed
 		}
 	}
-	// What has happened is recorded, though time is up or the program stops.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordBound)
-	defer cancel()
-	err = pgx.BeginFunc(ctx, s.Store.Pool(), func(tx pgx.Tx) error {
-		if err := s.Store.EndNoticeTx(ctx, tx, n, outcome, s.Now()); err != nil {
-			return err
-		}
-		return queue.CompleteTx(ctx, tx, job)
+	err = queue.End(ctx, s.Store.Pool(), job, func(ctx context.Context, tx pgx.Tx) error {
+		return s.Store.EndNoticeTx(ctx, tx, n, outcome, s.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("notice: recording: %w", err)

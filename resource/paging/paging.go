@@ -13,7 +13,7 @@
 //
 // A page is sent at least once, and recorded exactly once for each layer and
 // person: page_sent when the mail server has taken the mail, or the log the line
-// where there is none; page_failed when it was tried mostAttempts times, over six
+// where there is none; page_failed when it was tried ten times, over six
 // minutes, or the person cannot be mailed at all. A mail is sent twice where a
 // replica dies between the server's yes and the commit that records it; both have
 // the same Message-ID. A page that has not gone out by the time somebody
