@@ -170,7 +170,6 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	alice.open(s.authorizeURL(t, "Test client", n.redirectURI)).says("Try again shortly").show("error-clerk-away")
 	carol := open()
 	carol.open(s.url + "/settings/connections").press("carol@globex.example").show("sign-in-clerk-away")
-	needAxe(t)
 }
 
 // endsWithinAMinute: where Redis is gone, a page says that somebody may not have
