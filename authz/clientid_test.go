@@ -201,17 +201,12 @@ func TestRealClientsConnectByTheirDocument(t *testing.T) {
 			if len(chains) != 1 || chains[first.Refresh] || !s.live(second.Access) {
 				t.Errorf("eight refreshes at once made %d chains, want 1, and a token that is not the old one", len(chains))
 			}
-			listed, err := s.store.ConnectionsOfUser(t.Context(), "user_alice", s.clock.Now())
+			l, err := s.store.ConnectionVisibleTo(t.Context(), s.claims(second.Access).ConnectionID, "user_alice", nil, s.clock.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, l := range listed {
-				if l.ID != s.claims(second.Access).ConnectionID {
-					continue
-				}
-				if l.ClientIdentity != tt.identity || l.ClientVerified != tt.verified || l.ClientID != tt.id {
-					t.Errorf("connection is of %q (%q), verified %v, want %q, %v", l.ClientIdentity, l.ClientID, l.ClientVerified, tt.identity, tt.verified)
-				}
+			if l.ClientIdentity != tt.identity || l.ClientVerified != tt.verified || l.ClientID != tt.id {
+				t.Errorf("connection is of %q (%q), verified %v, want %q, %v", l.ClientIdentity, l.ClientID, l.ClientVerified, tt.identity, tt.verified)
 			}
 			s.clock.advance(24 * time.Hour)
 			if tk := rotate(second.Refresh).tokens(t); !s.live(tk.Access) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"scaling.cloud/mcp/store"
 )
 
 // registrationRequest sends a request to the client configuration endpoint (RFC
@@ -138,6 +140,7 @@ func TestDeletingARegistrationEndsItsConnections(t *testing.T) {
 	s := start(t)
 	c, secret, token := s.confidential("client_secret_post", "https://a.example/cb")
 	tokens := c.token(withSecret(c.redemption(c.allow(nil).Get("code")), secret)).tokens(t)
+	connection := s.claims(tokens.Access).ConnectionID
 	waiting, _ := c.consentPage(c.request())
 	code := c.allow(nil).Get("code")
 	other := s.register("https://b.example/cb").connect()
@@ -174,17 +177,12 @@ func TestDeletingARegistrationEndsItsConnections(t *testing.T) {
 	if err := s.store.DeleteExpired(t.Context(), s.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	listed, err := s.store.ConnectionsOfUser(t.Context(), "user_alice", s.clock.Now())
+	listed, err := s.store.ConnectionVisibleTo(t.Context(), connection, "user_alice", nil, s.clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range listed {
-		if l.ClientID == c.id && (l.RevokeReason == nil || *l.RevokeReason != "client") {
-			t.Errorf("the connection was ended by %v, want client", l.RevokeReason)
-		}
-	}
-	if len(listed) != 2 {
-		t.Errorf("%d connections are listed, want 2", len(listed))
+	if listed.RevokeReason == nil || *listed.RevokeReason != store.RevokedByClient {
+		t.Errorf("the connection was ended by %v, want client", listed.RevokeReason)
 	}
 }
 

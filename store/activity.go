@@ -54,6 +54,9 @@ func (a *Activity) Refused() bool {
 	return a.Outcome != OutcomeOK && a.Outcome != OutcomeReplayed && a.Outcome != OutcomeInputRequired
 }
 
+// Revoked reports whether it is the end of a connection, and no call.
+func (a *Activity) Revoked() bool { return strings.HasPrefix(a.Action, auditRevokedPrefix) }
+
 // ActivityQuery narrows the audit log of some organizations. What is zero does
 // not narrow it.
 type ActivityQuery struct {

@@ -207,3 +207,43 @@ func BenchmarkAuditLog(b *testing.B) {
 		b.Error(fmt.Errorf("%d of %d are in the log: %w", n, b.N, err))
 	}
 }
+
+// TestWhatHappensToConnectionsIsInTheAuditLog: who connected what, and who ended it.
+// What never came alive is not.
+func TestWhatHappensToConnectionsIsInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	s := world(t)
+	ctx := t.Context()
+	later := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
+	connected(t, s, "user_bob", acme.ID, "claude")
+	others := connected(t, s, "user_bob", acme.ID, "cursor")
+	stolen := connected(t, s, "user_alice", globex.ID, "claude")
+	pending(t, s, "user_bob", acme.ID, "cursor")
+
+	_, err := s.RevokeOrgConnection(ctx, others.ID, acme.ID, "user_alice", later(1))
+	must(t, err)
+	for generation := range 2 {
+		_, err = s.RotateRefreshToken(ctx, rotation(stolen, generation), now)
+		must(t, err)
+	}
+	_, err = s.RotateRefreshToken(ctx, rotation(stolen, 0), later(2+int(store.ReplayWindow.Minutes())))
+	is(t, "reuse", err, store.ErrReused)
+	_, err = s.RevokeOwnConnections(ctx, "user_bob", "", later(60))
+	must(t, err)
+
+	rows, err := s.Pool().Query(ctx, `
+		SELECT concat_ws(' ', org_id, user_id, client_name, action, outcome, connection_id) FROM audit_events ORDER BY at, org_id, client_name`)
+	must(t, err)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	if diff := cmp.Diff([]string{
+		"org_acme user_bob claude connected ok",
+		"org_acme user_bob cursor connected ok",
+		"org_globex user_alice claude connected ok",
+		"org_acme user_alice cursor revoked:admin ok",
+		"org_globex user_alice claude revoked:refresh_reuse ok",
+		"org_acme user_bob claude revoked:user ok",
+	}, got); diff != "" {
+		t.Errorf("the audit log (-want +got):\n%s", diff)
+	}
+}

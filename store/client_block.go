@@ -100,7 +100,7 @@ func (s *Store) BlockClient(ctx context.Context, c BlockChange, now time.Time) (
 		if err != nil {
 			return err
 		}
-		return s.RecordAuditTx(ctx, tx, inDashboard(c.OrgID, c.By, "block_client", c.RequestID, now))
+		return s.RecordAuditTx(ctx, tx, inDashboard(c.OrgID, c.By, "block_client", known.ClientName, c.RequestID, now))
 	})
 	if err != nil {
 		return nil, wrap("blocking client", err)
@@ -112,14 +112,12 @@ func (s *Store) BlockClient(ctx context.Context, c BlockChange, now time.Time) (
 // ended stays ended. It returns ErrNotFound if the client is not blocked.
 func (s *Store) UnblockClient(ctx context.Context, c BlockChange, now time.Time) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM client_blocks WHERE org_id = $1 AND client_identity = $2`, c.OrgID, c.ClientIdentity)
+		blocked, err := one[struct{ ClientName string }](tx.Query(ctx, `
+			DELETE FROM client_blocks WHERE org_id = $1 AND client_identity = $2 RETURNING client_name`, c.OrgID, c.ClientIdentity))
 		if err != nil {
 			return err
 		}
-		if tag.RowsAffected() == 0 {
-			return ErrNotFound
-		}
-		return s.RecordAuditTx(ctx, tx, inDashboard(c.OrgID, c.By, "unblock_client", c.RequestID, now))
+		return s.RecordAuditTx(ctx, tx, inDashboard(c.OrgID, c.By, "unblock_client", blocked.ClientName, c.RequestID, now))
 	})
 	return wrap("unblocking client", err)
 }

@@ -111,6 +111,7 @@ func (s *Store) RedeemCode(ctx context.Context, r CodeRedemption, now time.Time)
 				RETURNING c.*
 			), noticed AS (
 				INSERT INTO notices (connection_id, kind, made_at) SELECT id, 'connected', $2 FROM connected
+			), audited AS (`+auditConnected+`
 			)
 			SELECT `+connectionColumns+` FROM connected c`, r.ConnectionID, now).Query(func(rows pgx.Rows) (err error) {
 			issued.Connection, err = one[Connection](rows, nil)

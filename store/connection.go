@@ -87,25 +87,6 @@ const listedConnection = `
 	LEFT JOIN users r ON r.id = c.revoked_by
 	WHERE c.connected_at IS NOT NULL AND COALESCE(c.revoked_at, c.expires_at) > $1::timestamptz - interval '90 days' `
 
-// ConnectionsOfUser returns a person's connections in all organizations, the
-// live ones first, then the newest first.
-func (s *Store) ConnectionsOfUser(ctx context.Context, userID string, now time.Time) ([]*ListedConnection, error) {
-	cs, err := many[ListedConnection](s.pool.Query(ctx, listedConnection+`
-		AND c.user_id = $2
-		ORDER BY c.revoked_at IS NOT NULL, c.connected_at DESC, c.id`, now, userID))
-	return cs, wrap("listing a person's connections", err)
-}
-
-// ConnectionsOfOrg returns every connection to an organization, the live ones
-// first, then the newest first. Whether the caller administers it is the
-// caller's question.
-func (s *Store) ConnectionsOfOrg(ctx context.Context, orgID string, now time.Time) ([]*ListedConnection, error) {
-	cs, err := many[ListedConnection](s.pool.Query(ctx, listedConnection+`
-		AND c.org_id = $2
-		ORDER BY c.revoked_at IS NOT NULL, c.connected_at DESC, c.id`, now, orgID))
-	return cs, wrap("listing an organization's connections", err)
-}
-
 // ConnectionVisibleTo returns one connection if it is userID's own or belongs
 // to one of the organizations in adminOf, else ErrNotFound.
 func (s *Store) ConnectionVisibleTo(ctx context.Context, id uuid.UUID, userID string, adminOf []string, now time.Time) (*ListedConnection, error) {

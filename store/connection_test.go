@@ -118,7 +118,7 @@ func TestPendingConnectionIsShownToNobodyAndNotAlive(t *testing.T) {
 	t.Parallel()
 	s := world(t)
 	c := pending(t, s, "user_alice", acme.ID, "claude")
-	list, err := s.ConnectionsOfUser(t.Context(), "user_alice", now)
+	list, err := s.ConnectionPage(t.Context(), store.ConnectionQuery{UserID: "user_alice", Sort: store.SortByUse, Limit: 9}, now)
 	must(t, err)
 	if len(list) != 0 {
 		t.Error("a pending connection is listed")
@@ -139,12 +139,12 @@ func TestConnectionsAreSeenByTheirOwnerAndTheirAdministrators(t *testing.T) {
 	alice := connected(t, s, "user_alice", globex.ID, "claude")
 	bob := connected(t, s, "user_bob", acme.ID, "claude")
 
-	mine, err := s.ConnectionsOfUser(ctx, "user_alice", now)
+	mine, err := s.ConnectionPage(ctx, store.ConnectionQuery{UserID: "user_alice", Sort: store.SortByUse, Limit: 9}, now)
 	must(t, err)
 	if len(mine) != 1 || mine[0].ID != alice.ID || mine[0].OrgName != "Globex" || mine[0].UserName != "alice" {
 		t.Errorf("Alice's connections are %+v", mine)
 	}
-	org, err := s.ConnectionsOfOrg(ctx, acme.ID, now)
+	org, err := s.ConnectionPage(ctx, store.ConnectionQuery{OrgID: acme.ID, Sort: store.SortByUse, Limit: 9}, now)
 	must(t, err)
 	if len(org) != 1 || org[0].ID != bob.ID || org[0].UserEmail != "bob@acme.example" {
 		t.Errorf("Acme's connections are %+v", org)
@@ -272,11 +272,13 @@ func TestEndedConnectionsAreShownForNinetyDays(t *testing.T) {
 	_, err := s.RevokeOwnConnection(ctx, ended.ID, "user_bob", now)
 	must(t, err)
 	ids := func(at time.Time) []uuid.UUID {
-		list, err := s.ConnectionsOfUser(ctx, "user_bob", at)
-		must(t, err)
 		var ids []uuid.UUID
-		for _, c := range list {
-			ids = append(ids, c.ID)
+		for _, ended := range []bool{false, true} {
+			list, err := s.ConnectionPage(ctx, store.ConnectionQuery{UserID: "user_bob", Ended: ended, Sort: store.SortByUse, Limit: 9}, at)
+			must(t, err)
+			for _, c := range list {
+				ids = append(ids, c.ID)
+			}
 		}
 		return ids
 	}

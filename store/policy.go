@@ -251,7 +251,7 @@ func (s *Store) ChangePolicy(ctx context.Context, c PolicyChange, now time.Time)
 		if revoked, err = s.applyPolicyTx(ctx, tx, c.OrgID, c.By, p.MaxAgeDays, now); err != nil {
 			return err
 		}
-		return s.RecordAuditTx(ctx, tx, inDashboard(c.OrgID, c.By, "change_policy", c.RequestID, now))
+		return s.RecordAuditTx(ctx, tx, inDashboard(c.OrgID, c.By, "change_policy", "", c.RequestID, now))
 	})
 	if err != nil {
 		return nil, wrap("changing policy", err)
@@ -293,9 +293,10 @@ func (s *Store) EndedByPolicy(ctx context.Context, orgID, by string, at time.Tim
 	return row.N, nil
 }
 
-// inDashboard is what the audit log keeps of an administrator's action.
-func inDashboard(orgID, userID, action, requestID string, at time.Time) AuditEvent {
-	return AuditEvent{OrgID: orgID, UserID: userID, Action: action, Outcome: OutcomeOK, At: at, RequestID: requestID}
+// inDashboard is what the audit log keeps of an administrator's action, on a client
+// unless clientName is empty.
+func inDashboard(orgID, userID, action, clientName, requestID string, at time.Time) AuditEvent {
+	return AuditEvent{OrgID: orgID, UserID: userID, ClientName: clientName, Action: action, Outcome: OutcomeOK, At: at, RequestID: requestID}
 }
 
 // list is identities as a parameter: of none it is the empty list, and not NULL.

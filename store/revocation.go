@@ -21,9 +21,10 @@ type Revocation struct {
 }
 
 // revokeConnections is the one statement that ends connections: it raises the
-// epoch, queues the Redis tombstone and the notice to their people, and tells the
-// other replicas, together or not at all. $1 is the instant, $2 who, $3 the reason; where chooses the rows
-// of connections. They are locked in one order, as by all who lock several.
+// epoch, queues the Redis tombstone and the notice to their people, records it in
+// the audit log, and tells the other replicas, together or not at all. $1 is the
+// instant, $2 who, $3 the reason; where chooses the rows of connections. They are
+// locked in one order, as by all who lock several.
 func revokeConnections(where string) string {
 	return `
 	WITH due AS (
@@ -32,8 +33,9 @@ func revokeConnections(where string) string {
 	), revoked AS (
 		UPDATE connections c SET revoked_at = $1, revoked_by = $2, revoke_reason = $3, epoch = epoch + 1
 		FROM due WHERE c.id = due.id AND c.revoked_at IS NULL
-		RETURNING c.id, c.epoch, c.user_id, c.connected_at
+		RETURNING c.id, c.epoch, c.org_id, c.user_id, c.client_name, c.connected_at
 	), noticed AS (` + noticeRevoked + `
+	), audited AS (` + auditRevoked + `
 	), queued AS (
 		INSERT INTO revocation_outbox (connection_id, epoch, created_at)
 		SELECT id, epoch, $1 FROM revoked

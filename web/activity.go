@@ -112,7 +112,7 @@ func (s *Server) activity(w http.ResponseWriter, r *http.Request, session *store
 func (s *Server) chosenActivity(r *http.Request, userID string) (*activityScope, *activityFilter, error) {
 	memberships, err := s.memberOf(r.Context(), userID)
 	if err != nil {
-		return nil, nil, activityUnknown(err) // the same for any organization
+		return nil, nil, clerkAway(forMembers, err) // the same for any organization
 	}
 	query := r.URL.Query()
 	scope, err := chooseActivity(memberships, query.Get("view") == "mine", query.Get("org"))
@@ -122,17 +122,6 @@ func (s *Server) chosenActivity(r *http.Request, userID string) (*activityScope,
 	scope.viewer = userID
 	filter, err := s.activityFilter(r, scope)
 	return scope, filter, err
-}
-
-// activityUnknown is the answer while it cannot be known what a person may see.
-func activityUnknown(err error) error {
-	return &failure{
-		status: http.StatusServiceUnavailable,
-		title:  "Your membership cannot be checked right now",
-		message: "Activity is for the members of an organization, and the service that knows them does not answer. " +
-			"Please try again in a minute.",
-		err: err,
-	}
 }
 
 // chooseActivity returns the organization that slug names, as a whole if the
@@ -332,6 +321,8 @@ func ofConnection(c *store.ListedConnection) string {
 // took is a duration the way a person would say it.
 func took(d time.Duration) string {
 	switch {
+	case d == 0:
+		return "–" // nothing that takes time
 	case d < time.Millisecond:
 		return "under 1 ms"
 	case d < time.Second:

@@ -1345,7 +1345,7 @@ func activityClient(v activityView, a *store.Activity) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		switch {
-		case a.ConnectionID == nil:
+		case a.ConnectionID == nil && a.ClientName == nil:
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 118, "<span class=\"muted\">In the dashboard</span>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -543,3 +543,28 @@ func TestDraftsThatWaitAreListedForTheirAuthor(t *testing.T) {
 	expectStatus(t, d.get(bob, "/settings/drafts"), http.StatusServiceUnavailable)
 	expect(t, "signed out, to", d.get("", "/settings/drafts").header.Get("Location"), "/sign-in?return_to="+url.QueryEscape("/settings/drafts"))
 }
+
+// TestActivityTellsOfConnections: who ended whose, by the client's name, also when
+// the connection is on no page any more.
+func TestActivityTellsOfConnections(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	connection := d.connect(bob, acme, func(c *store.Connection) { c.ClientName = "Cursor" })
+	d.submit(alice, d.get(alice, "/settings/connections/"+connection.String()+"?view=organization"), "Revoke")
+	if !d.isRevoked(connection) {
+		t.Fatal("it lives")
+	}
+	row := d.get(alice, "/settings/activity?org=acme&tool=revoked:admin&client=Cursor").calls()
+	if len(row) != 1 {
+		t.Fatalf("%d rows, want 1", len(row))
+	}
+	p := d.get(alice, "/settings/activity?org=acme")
+	for label, want := range map[string]string{
+		"Person": "Alice Archer You alice@example.com", "Client": "Cursor", "Outcome": "Ended", "Took": "–",
+	} {
+		expect(t, label, p.cell(row[0], label), want)
+	}
+	if got := p.cell(row[0], "What"); !strings.HasPrefix(got, "Revoked a member’s connection ") {
+		t.Errorf("what she did: %q", got)
+	}
+}

@@ -9,7 +9,7 @@ import (
 type word struct{ name, says string }
 
 // actions says what a call did, or tried to do, by its action, in the order of the
-// filter.
+// filter. What happened to a connection is nothing that somebody tried.
 var actions = []struct{ name, did, tried string }{
 	{"list_incidents", "Listed incidents", "list incidents"},
 	{"get_incident", "Read an incident", "read an incident"},
@@ -25,6 +25,16 @@ var actions = []struct{ name, did, tried string }{
 	{"discard_draft", "Discarded a draft", "discard a draft"},
 	{"change_policy", "Changed the policy", "change the policy"},
 	{"block_client", "Blocked a client", "block a client"},
+	{"unblock_client", "Let a client in again", "let a client in again"},
+	{store.AuditConnected, "Connected", ""},
+	{store.AuditRevoked(store.RevokedByUser), "Revoked their own connection", ""},
+	{store.AuditRevoked(store.RevokedByAdmin), "Revoked a member’s connection", ""},
+	{store.AuditRevoked(store.RevokedByClient), "Disconnected itself", ""},
+	{store.AuditRevoked(store.RevokedByReuse), "A key that it had replaced came back", ""},
+	{store.AuditRevoked(store.RevokedByReplay), "A one-time code came back", ""},
+	{store.AuditRevoked(store.RevokedByClerk), "Lost its access", ""},
+	{store.AuditRevoked(store.RevokedByPolicy), "Ended by the policy", ""},
+	{store.AuditRevoked(store.RevokedByOperator), "Ended by scaling.cloud", ""},
 }
 
 // refusals says why calls were refused, by outcome, in the order of the filter.
@@ -69,6 +79,9 @@ func whatItDid(a *store.Activity) string {
 
 // outcome is what came of a call: a badge, and why, if there is more to say.
 func outcome(a *store.Activity) (tone ui.Tone, badge, why string) {
+	if a.Revoked() {
+		return ui.Calm, "Ended", ""
+	}
 	switch a.Outcome {
 	case store.OutcomeOK:
 		return ui.Good, "Done", ""

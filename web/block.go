@@ -72,7 +72,7 @@ func (s *Server) blockChange(w http.ResponseWriter, r *http.Request, org *store.
 func (s *Server) administeredOrg(r *http.Request, userID string) (*store.Organization, error) {
 	administered, err := s.administered(r.Context(), userID)
 	if err != nil {
-		return nil, clerkAway(err)
+		return nil, clerkAway(forAdministrators, err)
 	}
 	return chooseOrg(administered, r.FormValue("org"))
 }

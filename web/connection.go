@@ -93,7 +93,7 @@ func (s *Server) visibleConnection(r *http.Request, userID string) (c *store.Lis
 	adminOf := ids(administered)
 	c, err = s.store.ConnectionVisibleTo(r.Context(), id, userID, adminOf, s.now())
 	if rolesErr != nil && errors.Is(err, store.ErrNotFound) {
-		return nil, false, clerkAway(rolesErr) // the same for any id that is not theirs
+		return nil, false, clerkAway(forAdministrators, rolesErr) // the same for any id that is not theirs
 	}
 	if err != nil {
 		return nil, false, err

@@ -57,7 +57,7 @@ func (s *Server) connections(w http.ResponseWriter, r *http.Request, session *st
 	administered, err := s.administered(ctx, session.UserID)
 	switch {
 	case err != nil && ofOrganization(query):
-		return clerkAway(err)
+		return clerkAway(forAdministrators, err)
 	case err != nil:
 		s.log.WarnContext(ctx, "showing a person's own connections only", "error", err)
 		view.rolesUnknown = true

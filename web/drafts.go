@@ -25,7 +25,7 @@ type draftsView struct {
 func (s *Server) draftList(w http.ResponseWriter, r *http.Request, session *store.Session) error {
 	memberships, err := s.memberOf(r.Context(), session.UserID)
 	if err != nil {
-		return membershipUnknown(err)
+		return clerkAway(forMembers, err)
 	}
 	view := draftsView{
 		page: ui.PageData{Title: "Drafts", Current: activityPath, Account: account(session)},

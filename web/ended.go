@@ -54,6 +54,12 @@ func endedBecause(c *store.ListedConnection, viewer string) string {
 	case store.RevokedByClerk:
 		return "Ended because " + owner + " no longer " + has + " access to " + c.OrgName + "."
 	case store.RevokedByPolicy:
+		switch {
+		case c.RevokedBy != nil && *c.RevokedBy == viewer:
+			return "Ended by a rule that you set for " + c.OrgName + "."
+		case c.RevokedByName != nil:
+			return "Ended by a rule that " + *c.RevokedByName + " set for " + c.OrgName + "."
+		}
 		return "Ended by a rule of " + c.OrgName + "’s administrators."
 	case store.RevokedSuperseded:
 		return "Replaced when " + owner + " connected " + name + " again."

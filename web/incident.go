@@ -32,7 +32,7 @@ func (s *Server) incident(w http.ResponseWriter, r *http.Request, session *store
 	}
 	memberships, err := s.memberOf(r.Context(), session.UserID)
 	if err != nil {
-		return membershipUnknown(err) // the same for any id
+		return clerkAway(forMembers, err) // the same for any id
 	}
 	orgIDs := make([]string, len(memberships))
 	for i, m := range memberships {
@@ -48,18 +48,6 @@ func (s *Server) incident(w http.ResponseWriter, r *http.Request, session *store
 		incident: i,
 		now:      s.now(),
 	}))
-}
-
-// membershipUnknown is the answer to a page for members while it cannot be
-// known who is one.
-func membershipUnknown(err error) error {
-	return &failure{
-		status: http.StatusServiceUnavailable,
-		title:  "Your membership cannot be checked right now",
-		message: "Incidents are for the members of their organization, and the service that knows them does not answer. " +
-			"Please try again in a minute.",
-		err: err,
-	}
 }
 
 // numbered is how people speak of an incident.

@@ -51,17 +51,22 @@ func chooseOrg(administered []store.Organization, slug string) (*store.Organizat
 	return &administered[i], nil
 }
 
-// clerkAway is the answer to a page that takes an administrator while it cannot
-// be known who is one.
-func clerkAway(err error) error {
+// clerkAway is the answer to a page while it cannot be known whether the person is
+// one of those that it is for.
+func clerkAway(whose string, err error) error {
 	return &failure{
-		status: http.StatusServiceUnavailable,
-		title:  "Your role cannot be checked right now",
-		message: "Pages of an organization are for its administrators, and the service that knows them does not answer. " +
-			"Your own connections are there all the same. Please try again in a minute.",
-		err: err,
+		status:  http.StatusServiceUnavailable,
+		title:   "Your membership cannot be checked right now",
+		message: whose + ", and the service that knows them does not answer. Please try again in a minute.",
+		err:     err,
 	}
 }
+
+// What a page is for that clerkAway keeps from everybody.
+const (
+	forAdministrators = "This page is for the administrators of an organization"
+	forMembers        = "This page is for the members of an organization"
+)
 
 func ids(orgs []store.Organization) []string {
 	ids := make([]string, len(orgs))

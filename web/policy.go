@@ -116,7 +116,7 @@ func (s *Server) policyView(r *http.Request, session *store.Session) (*policyVie
 	ctx := r.Context()
 	administered, err := s.administered(ctx, session.UserID)
 	if err != nil {
-		return nil, clerkAway(err)
+		return nil, clerkAway(forAdministrators, err)
 	}
 	org, err := chooseOrg(administered, r.FormValue("org"))
 	if err != nil {

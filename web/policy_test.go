@@ -52,7 +52,7 @@ func TestAdministratorIsToldWhatAPolicyEndsBeforeItIsSaved(t *testing.T) {
 	if saved.Find(`input[value=verified][checked], input[name=max_age_days][value="7"], input[name=read_only][checked]`).Length() != 3 {
 		t.Error("the form does not show what was saved")
 	}
-	expect(t, "to its owner", d.get(bob, "/settings/connections").text("#ended .why"), "Ended by a rule of Acme’s administrators.")
+	expect(t, "to its owner", d.get(bob, "/settings/connections").text("#ended .why"), "Ended by a rule that Alice Archer set for Acme.")
 	if d.get(alice, "/settings/policy?saved=7").Find(".notice").Length() != 0 {
 		t.Error("a link makes the page say that something was saved")
 	}

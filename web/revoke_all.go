@@ -88,7 +88,7 @@ func (s *Server) several(r *http.Request, userID string) (several, error) {
 	}
 	administered, err := s.administered(r.Context(), userID)
 	if err != nil {
-		return several{}, clerkAway(err)
+		return several{}, clerkAway(forAdministrators, err)
 	}
 	what.org, err = chooseOrg(administered, r.FormValue("org"))
 	if err == nil && what.client == "" && what.member == "" {
