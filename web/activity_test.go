@@ -564,7 +564,7 @@ func TestActivityTellsOfConnections(t *testing.T) {
 	} {
 		expect(t, label, p.cell(row[0], label), want)
 	}
-	if got := p.cell(row[0], "What"); !strings.HasPrefix(got, "Revoked a member’s connection ") {
+	if got := p.cell(row[0], "What"); !strings.HasPrefix(got, "Revoked a connection, as administrator ") {
 		t.Errorf("what she did: %q", got)
 	}
 }

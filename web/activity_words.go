@@ -28,7 +28,7 @@ var actions = []struct{ name, did, tried string }{
 	{"unblock_client", "Let a client in again", "let a client in again"},
 	{store.AuditConnected, "Connected", ""},
 	{store.AuditRevoked(store.RevokedByUser), "Revoked their own connection", ""},
-	{store.AuditRevoked(store.RevokedByAdmin), "Revoked a member’s connection", ""},
+	{store.AuditRevoked(store.RevokedByAdmin), "Revoked a connection, as administrator", ""},
 	{store.AuditRevoked(store.RevokedByClient), "Disconnected itself", ""},
 	{store.AuditRevoked(store.RevokedByReuse), "A key that it had replaced came back", ""},
 	{store.AuditRevoked(store.RevokedByReplay), "A one-time code came back", ""},

@@ -59,7 +59,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, session *store.
 		guides:      guides(s.mcpURL()),
 		unreachable: strings.HasPrefix(s.publicURL, "http:"),
 		arrival:     arrival,
-	}), ui.SetScriptedHeaders)
+	}), ui.SetAskingHeaders)
 }
 
 // arrived answers the page's script: nothing as long as no client has arrived,

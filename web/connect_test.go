@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,17 +70,57 @@ func TestWhatIsToBePastedCanBeCopied(t *testing.T) {
 	}
 }
 
-func TestTheScriptIsSmallAndOnOnePageAlone(t *testing.T) {
+func TestScriptsAreFewAndSmall(t *testing.T) {
 	t.Parallel()
-	w := httptest.NewRecorder()
-	ui.Assets().ServeHTTP(w, httptest.NewRequest(http.MethodGet, ui.ConnectScriptPath(), nil))
-	if w.Code != http.StatusOK || w.Body.Len() > 5<<10 || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" {
-		t.Errorf("got %d, %d bytes of %s", w.Code, w.Body.Len(), w.Header().Get("Content-Type"))
-	}
 	d := open(t)
-	for target, want := range map[string]int{"/settings/connect": 1, "/": 0, "/settings/connections": 0, connectionPath(uuid.New()): 0} {
-		if got := d.get(alice, target).Find("script").Length(); got != want {
-			t.Errorf("%s: %d scripts, want %d", target, got, want)
+	for _, tt := range []struct {
+		user, target string
+		want         []string
+	}{
+		{alice, "/settings/connect", []string{"connect.js", "zone.js"}},
+		{alice, "/settings/connections", []string{"zone.js"}},
+		{alice, "/", []string{"zone.js"}},
+		{"", "/", nil},
+		{alice, connectionPath(uuid.New()), nil}, // an error
+	} {
+		size := 0
+		var got []string
+		for _, script := range d.get(tt.user, tt.target).Find("script").EachIter() {
+			src := script.AttrOr("src", "")
+			w := httptest.NewRecorder()
+			ui.Assets().ServeHTTP(w, httptest.NewRequest(http.MethodGet, src, nil))
+			if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/javascript; charset=utf-8" {
+				t.Errorf("%s: %d, %s", src, w.Code, w.Header().Get("Content-Type"))
+			}
+			size += w.Body.Len()
+			got = append(got, path.Base(src))
+		}
+		if !slices.Equal(got, tt.want) || size > 5<<10 {
+			t.Errorf("%s has the scripts %q of %d bytes, want %q", tt.target, got, size, tt.want)
+		}
+	}
+}
+
+// TestTimesAreInTheReadersZone, where the browser has said which that is, and else
+// in UTC, as those of whoever says something odd.
+func TestTimesAreInTheReadersZone(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	connection := d.connect(alice, acme) // 19 November 2026, 12:00 UTC
+	for cookie, want := range map[string]string{
+		"":                    "19 November 2026, 12:00 UTC",
+		"Europe/Berlin":       "19 November 2026, 13:00 CET",
+		"Pacific/Chatham":     "20 November 2026, 01:45 +1345",
+		"Local":               "19 November 2026, 12:00 UTC",
+		"Mars/Olympus":        "19 November 2026, 12:00 UTC",
+		"../../../etc/passwd": "19 November 2026, 12:00 UTC",
+	} {
+		r := httptest.NewRequest(http.MethodGet, connectionPath(connection), nil)
+		r.AddCookie(&http.Cookie{Name: "zone", Value: cookie})
+		p := d.do(alice, r)
+		at := p.Find(`time[datetime="2026-11-19T12:00:00Z"]`)
+		if at.Length() != 1 || at.Text() != want {
+			t.Errorf("in %q the page says %q, want %q", cookie, at.Text(), want)
 		}
 	}
 }

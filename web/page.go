@@ -76,7 +76,7 @@ func (s *Server) signedIn(h func(http.ResponseWriter, *http.Request, *store.Sess
 		if err != nil {
 			return err
 		}
-		return h(w, r, session)
+		return h(w, r.WithContext(ui.InZoneOf(r)), session)
 	})
 }
 
@@ -112,7 +112,7 @@ func render(ctx context.Context, w http.ResponseWriter, c templ.Component) error
 
 // renderStatus does so with a status.
 func renderStatus(ctx context.Context, w http.ResponseWriter, status int, c templ.Component) error {
-	return renderUnder(ctx, w, status, c, func(h http.Header) { ui.SetHeaders(h) })
+	return renderUnder(ctx, w, status, c, ui.SetPageHeaders)
 }
 
 // renderUnder does so with other headers than those of most pages.

@@ -39,6 +39,7 @@ func TestChromium(t *testing.T) {
 		"KeyboardAlone":               keyboardAlone,
 		"BarriersAreFound":            barriersAreFound,
 		"ClientArrives":               clientArrives,
+		"TimesAreLocal":               timesAreLocal,
 		"EveryControlByKeyboard":      everyControlByKeyboard,
 		"PagesFit":                    pagesFit,
 		"DraftFits":                   draftFits,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -32,6 +33,22 @@ func clientArrives(t *testing.T, chromium context.Context) {
 	s.connect(alice, "Second client", clerkdev.AcmeID)
 	b.do(chromedp.WaitVisible("#arrival .good"))
 	b.says("Second client is connected to Acme.").show("connect-arrived-scripted")
+	b.allowScripts(false)
+}
+
+// timesAreLocal: where scripts run, the second page has its times in the zone of the
+// browser.
+func timesAreLocal(t *testing.T, chromium context.Context) {
+	s := startTestDev(t)
+	b := newTab(t, chromium, s.url, s.clerk(t))
+	s.connect(newPerson(t, "alice@acme.example"), "Test client", clerkdev.AcmeID)
+	b.open(s.url + "/settings/connections").press("alice@acme.example").press("Revoke Test client, Acme").says(" UTC")
+	_, err := chromedp.Call(b.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Kathmandu"})
+	if err != nil {
+		b.fatal(err)
+	}
+	b.allowScripts(true)
+	b.press("Keep it").press("Revoke Test client, Acme").says(" +0545")
 	b.allowScripts(false)
 }
 

@@ -87,6 +87,7 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	dave.press("Cancel").says("You left the sign-in").show("sign-in-cancelled")
 	dave.press("Try again").press("dave@solo.example").says("not a member of any organization").show("consent-no-organization")
 	dave.open(s.url + "/settings/connections").says("Nothing is connected").show("connections-empty")
+	dave.open(s.url + "/settings/activity").says("Nothing has happened yet").show("activity-empty")
 
 	// A member of one organization.
 	bob := open()
@@ -107,7 +108,6 @@ func pagesFit(t *testing.T, chromium context.Context) {
 	bob.open(s.authorizeURL(t, "Cursor", app)).says("cursor://", "on your computer").show("consent-private-scheme")
 	bob.open(s.url + "/settings/connections").says("Claude").show("connections-member")
 	bob.open(s.url + "/settings/connect").says("Paste this URL").show("connect")
-	bob.open(s.url + "/settings/activity").says("Nothing has happened yet").show("activity-empty")
 	bob.open(s.url + "/settings/drafts").says("Nothing waits for you").show("drafts-empty")
 
 	// An administrator of two organizations.

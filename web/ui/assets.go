@@ -22,6 +22,9 @@ var faviconSVG []byte
 //go:embed connect.js
 var connectJS []byte
 
+//go:embed zone.js
+var zoneJS []byte
+
 // asset is an embedded file and where it is served.
 type asset struct {
 	content     []byte
@@ -33,6 +36,7 @@ var (
 	stylesheet    = newAsset(minified(appCSS), "text/css; charset=utf-8")
 	favicon       = newAsset(faviconSVG, "image/svg+xml")
 	connectScript = newAsset(connectJS, "text/javascript; charset=utf-8")
+	zoneScript    = newAsset(zoneJS, "text/javascript; charset=utf-8")
 )
 
 // minified is a stylesheet without what only its readers need.
@@ -61,10 +65,14 @@ func FaviconPath() string { return "/assets/" + favicon.hash + "/favicon.svg" }
 // connect a client, which changes with its content.
 func ConnectScriptPath() string { return "/assets/" + connectScript.hash + "/connect.js" }
 
+// zoneScriptPath is the path of the script of the pages of somebody who is signed
+// in, which changes with its content.
+func zoneScriptPath() string { return "/assets/" + zoneScript.hash + "/zone.js" }
+
 // Assets serves the files that pages refer to, at /assets/{hash}/{name}. A
 // browser may keep them for a year.
 func Assets() http.Handler {
-	files := map[string]asset{"app.css": stylesheet, "favicon.svg": favicon, "connect.js": connectScript}
+	files := map[string]asset{"app.css": stylesheet, "favicon.svg": favicon, "connect.js": connectScript, "zone.js": zoneScript}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hash, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/assets/"), "/")
 		file, ok := files[name]

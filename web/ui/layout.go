@@ -39,8 +39,8 @@ type PageData struct {
 	Current string
 	// Account is nil where nobody is signed in; the page then offers signing in.
 	Account *Account
-	// Script is the path of the page's script, or empty. The page's headers are
-	// then those of SetScriptedHeaders.
+	// Script is the path of a script of the page's own, or empty. It runs before the
+	// page is drawn.
 	Script string
 }
 

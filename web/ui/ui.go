@@ -1,8 +1,10 @@
 // Package ui is the look of every page: the layout, the parts that pages are
 // put together from, the stylesheet, and the headers that keep a browser to
 // them. Its components take strings and view structs and do no I/O. Pages need
-// no script, and all but the one that says how to connect a client carry none;
-// none has a style attribute. SetHeaders forbids both.
+// no script; those of the dashboard carry one that says which time zone the
+// browser is in, and the one that says how to connect a client a second. The
+// consent page, and whatever else stands alone, has none. No page has a style
+// attribute. The headers forbid all others.
 //
 // What a page says is its own package's business, with one exception: Consent
 // is here, because authz shows it and its look is the same product's.
@@ -24,9 +26,11 @@ func SetHeaders(h http.Header, formAction ...string) {
 	setHeaders(h, "", formAction...)
 }
 
-// SetScriptedHeaders sets the headers of an HTML page that carries a script of
-// ours, which may ask our own origin.
-func SetScriptedHeaders(h http.Header) { setHeaders(h, "script-src 'self'; connect-src 'self'; ") }
+// SetPageHeaders sets the headers of a Page, which may carry a script of ours.
+func SetPageHeaders(h http.Header) { setHeaders(h, "script-src 'self'; ") }
+
+// SetAskingHeaders sets those of a Page whose script may also ask our own origin.
+func SetAskingHeaders(h http.Header) { setHeaders(h, "script-src 'self'; connect-src 'self'; ") }
 
 func setHeaders(h http.Header, scripts string, formAction ...string) {
 	target := strings.Join(append([]string{"'self'"}, formAction...), " ")
