@@ -16,7 +16,7 @@ dev:
 test:
 	@scripts/need go cc postgresql redis-server chromium npm
 	@$(MAKE) --no-print-directory lint
-	go test -race -timeout 20m ./...
+	@go run ./cmd/scaling-test
 
 # What needs no server: vet, and that generated files, formatting and go.mod are
 # as their tools would have them.
