@@ -96,12 +96,12 @@ func (s *Server) addTexts(server *mcp.Server, v visibility) {
 	}
 	for _, r := range s.catalog.resources {
 		if shows(r.uses()) {
-			r.addTo(server)
+			r.add(server)
 		}
 	}
 	for _, p := range s.catalog.prompts {
 		if shows(p.uses()) {
-			p.addTo(server, s)
+			server.AddPrompt(&p.Prompt, p.get)
 		}
 	}
 }

@@ -121,28 +121,31 @@ func (c *catalog) mayForbid(claims *accesstoken.Claims, body []byte) bool {
 	return c.mayAskFor(claims, body)
 }
 
+// serverOptions are those of every MCP server.
+func (s *Server) serverOptions() *mcp.ServerOptions {
+	return &mcp.ServerOptions{
+		Instructions: instructions,
+		SchemaCache:  mcp.NewSchemaCache(),
+		// Nothing ever changes under a connection, so no client needs to keep a
+		// stream open in order to be told.
+		Capabilities: &mcp.ServerCapabilities{
+			Tools: &mcp.ToolCapabilities{}, Resources: &mcp.ResourceCapabilities{}, Prompts: &mcp.PromptCapabilities{},
+		},
+		// What a connection sees depends on its scopes, and a person who
+		// reconnects to get more must see it at once.
+		SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) {
+			c.CacheScope, c.TTLMs = "private", 0
+		},
+	}
+}
+
 // newMCPServers returns a server for every set of scopes that a connection may
 // have, so that no request has to make one.
-func (s *Server) newMCPServers() []*mcp.Server {
-	schemas := mcp.NewSchemaCache()
+func (s *Server) newMCPServers(options *mcp.ServerOptions) []*mcp.Server {
 	servers := make([]*mcp.Server, 1<<len(s.catalog.scopes))
 	for v := range servers {
 		server := mcp.NewServer(
-			&mcp.Implementation{Name: "scaling", Title: "Scaling", Version: s.Version, WebsiteURL: s.PublicURL},
-			&mcp.ServerOptions{
-				Instructions: instructions,
-				SchemaCache:  schemas,
-				// Nothing ever changes under a connection, so no client needs
-				// to keep a stream open in order to be told.
-				Capabilities: &mcp.ServerCapabilities{
-					Tools: &mcp.ToolCapabilities{}, Resources: &mcp.ResourceCapabilities{}, Prompts: &mcp.PromptCapabilities{},
-				},
-				// What a connection sees depends on its scopes, and a person who
-				// reconnects to get more must see it at once.
-				SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) {
-					c.CacheScope, c.TTLMs = "private", 0
-				},
-			})
+			&mcp.Implementation{Name: "scaling", Title: "Scaling", Version: s.Version, WebsiteURL: s.PublicURL}, options)
 		for _, t := range s.catalog.list {
 			if visibility(v)&s.catalog.visible(&accesstoken.Claims{Scopes: t.scopes()}) != 0 {
 				t.add(server)

@@ -134,9 +134,9 @@ func (s *Server) dispatch(x *exchange, r *http.Request) {
 	s.sdk.ServeHTTP(x, r)
 }
 
-// newSDKHandler returns the SDK's handler. It is reached through the gate only.
-func (s *Server) newSDKHandler() http.Handler {
-	servers := s.newMCPServers()
+// newSDKHandler returns the SDK's handler of one MCP server for every set of
+// scopes. It is reached through the gate only.
+func (s *Server) newSDKHandler(servers []*mcp.Server) http.Handler {
 	streamable := mcp.NewStreamableHTTPHandler(
 		func(r *http.Request) *mcp.Server {
 			return servers[s.catalog.visible(passed(r.Context()).claims)]

@@ -11,19 +11,13 @@ import (
 	"scaling.cloud/mcp/store"
 )
 
-// mcpResource is an MCP resource: text that a client may put before its model
-// without the call of a tool.
+// mcpResource is an MCP resource, ready to be added to servers.
 type mcpResource struct {
-	name, title, description string
-
-	uri      string // that is listed; empty: it only has a template
-	template string // of other URIs, each with an argument
-	prefix   string // what these begin with; the argument is the rest
-
 	scope string // that it needs
 
-	// text writes the resource; argument is empty for the listed URI.
-	text func(ctx context.Context, x *exchange, argument string) (*transcript, error)
+	uri      string // that is listed; empty: it only has a template
+	template string // of other URIs, with one variable; empty: it only has uri
+	add      func(*mcp.Server)
 }
 
 // scheme is what the URIs of MCP resources begin with.
@@ -33,36 +27,70 @@ const scheme = "scaling:"
 // whose scope it has.
 func (s *Server) mcpResources() []*mcpResource {
 	return []*mcpResource{
-		{
-			name: "incident", title: "Incident",
-			description: "One incident, by its sequentialId, as get_incident shows it.",
-			template:    scheme + "//incidents/{id}", prefix: scheme + "//incidents/",
-			scope: store.ScopeIncidentsRead, text: s.incidentText,
-		},
-		list(mcpResource{
-			name: "components", title: "Components",
-			description: "What the organization runs, with the ids that create_incident takes as componentIds.",
-			scope:       store.ScopeIncidentsRead, text: s.componentsText,
-		}),
-		list(mcpResource{
-			name: "members", title: "Members",
-			description: "The people of the organization, with the ids that create_incident takes as ownerId.",
-			scope:       store.ScopeSchedulesRead, text: s.membersText,
-		}),
-		list(mcpResource{
-			name: "escalation-policies", title: "Escalation policies",
-			description: "Whom an incident pages, layer by layer, with the ids that create_incident takes as escalationPolicyId.",
-			scope:       store.ScopeSchedulesRead, text: s.escalationPoliciesText,
-		}),
+		each(store.ScopeIncidentsRead, mcp.ResourceTemplate{
+			Name: "incident", Title: "Incident",
+			Description: "One incident, by its sequentialId, as get_incident shows it.",
+			URITemplate: scheme + "//incidents/{id}",
+		}, s.incidentText),
+		list(store.ScopeIncidentsRead, mcp.Resource{
+			Name: "components", Title: "Components",
+			Description: "What the organization runs, with the ids that create_incident takes as componentIds.",
+		}, s.componentsText),
+		list(store.ScopeSchedulesRead, mcp.Resource{
+			Name: "members", Title: "Members",
+			Description: "The people of the organization, with the ids that create_incident takes as ownerId.",
+		}, s.membersText),
+		list(store.ScopeSchedulesRead, mcp.Resource{
+			Name: "escalation-policies", Title: "Escalation policies",
+			Description: "Whom an incident pages, layer by layer, with the ids that create_incident takes as escalationPolicyId.",
+		}, s.escalationPoliciesText),
 	}
 }
 
-// list gives a resource its URIs: one by its name, and others for the parts that
-// this has no room for, whose argument is the id of the last item before.
-func list(r mcpResource) *mcpResource {
-	r.uri = scheme + "//" + r.name
-	r.template, r.prefix = r.uri+"{?after}", r.uri+"?after="
-	return &r
+// plain is the type of every text: what a model reads best is what the tools
+// answer.
+const plain = "text/plain"
+
+// textOf writes the text of an MCP resource. The argument is what the variable of
+// its template stands for, empty for the URI that is listed.
+type textOf func(ctx context.Context, x *exchange, argument string) (*transcript, error)
+
+// each makes a resource of what has a template alone.
+func each(scope string, t mcp.ResourceTemplate, text textOf) *mcpResource {
+	t.MIMEType = plain
+	r := &mcpResource{scope: scope, template: t.URITemplate}
+	r.add = func(server *mcp.Server) { server.AddResourceTemplate(&t, r.reader(text)) }
+	return r
+}
+
+// list makes a resource of a list. It has a URI by its name, and others for the
+// parts that this has no room for, whose argument is the id of the last item before.
+func list(scope string, l mcp.Resource, text textOf) *mcpResource {
+	l.URI, l.MIMEType = scheme+"//"+l.Name, plain
+	more := mcp.ResourceTemplate{
+		Name: l.Name + "-after", Title: l.Title + ", continued", MIMEType: plain,
+		Description: "More of " + l.URI + ", where that has no room for all. It says where to go on.",
+		URITemplate: l.URI + "{?after}",
+	}
+	r := &mcpResource{scope: scope, uri: l.URI, template: more.URITemplate}
+	r.add = func(server *mcp.Server) {
+		server.AddResource(&l, r.reader(text))
+		server.AddResourceTemplate(&more, r.reader(text))
+	}
+	return r
+}
+
+// reader answers who reads the resource with its text.
+func (r *mcpResource) reader(text textOf) mcp.ResourceHandler {
+	return func(ctx context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
+		argument, _ := r.argument(req.Params.URI)
+		t, err := text(ctx, exchangeOf(req.Extra), argument)
+		if err != nil {
+			return nil, err
+		}
+		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{
+			{URI: req.Params.URI, MIMEType: plain, Text: t.String()}}}, nil
+	}
 }
 
 // argument returns what a URI of the resource gives as its argument. It returns
@@ -71,8 +99,17 @@ func (r *mcpResource) argument(uri string) (string, bool) {
 	if uri == r.uri {
 		return "", uri != ""
 	}
-	argument, ok := strings.CutPrefix(uri, r.prefix)
-	return argument, ok && argument != "" && !strings.ContainsFunc(argument, reserved)
+	before, rest, _ := strings.Cut(r.template, "{")
+	variable, after, ok := strings.Cut(rest, "}")
+	if !ok {
+		return "", false
+	}
+	if name, query := strings.CutPrefix(variable, "?"); query {
+		before += "?" + name + "="
+	}
+	argument, begins := strings.CutPrefix(uri, before)
+	argument, ends := strings.CutSuffix(argument, after)
+	return argument, begins && ends && argument != "" && !strings.ContainsFunc(argument, reserved)
 }
 
 // reserved reports whether r may not stand for itself in a URI (RFC 3986 §2.3).
@@ -87,28 +124,6 @@ func reserved(r rune) bool {
 
 // uses returns what the connection must allow.
 func (r *mcpResource) uses() []use { return []use{{name: cmp.Or(r.uri, r.template), scope: r.scope}} }
-
-// addTo adds the resource to a server of connections that may read it.
-func (r *mcpResource) addTo(server *mcp.Server) {
-	// What a model reads best is what the tools answer.
-	const plain = "text/plain"
-	read := func(ctx context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
-		argument, _ := r.argument(req.Params.URI)
-		t, err := r.text(ctx, exchangeOf(req.Extra), argument)
-		if err != nil {
-			return nil, err
-		}
-		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{
-			{URI: req.Params.URI, MIMEType: plain, Text: t.String()}}}, nil
-	}
-	template := mcp.ResourceTemplate{Name: r.name, Title: r.title, Description: r.description, MIMEType: plain, URITemplate: r.template}
-	if r.uri != "" {
-		server.AddResource(&mcp.Resource{Name: r.name, Title: r.title, Description: r.description, MIMEType: plain, URI: r.uri}, read)
-		template.Name, template.Title = r.name+"-after", r.title+", continued"
-		template.Description = "More of " + r.uri + ", where that has no room for all. It says where to go on."
-	}
-	server.AddResourceTemplate(&template, read)
-}
 
 // resource returns the MCP resource that a URI names, or nil.
 func (c *catalog) resource(uri string) *mcpResource {

@@ -11,15 +11,12 @@ import (
 	"scaling.cloud/mcp/store"
 )
 
-// prompt is a task that a person picks in their client: words of ours, and the
-// facts of one incident.
+// prompt is a task that a person picks in their client, ready to be added to
+// servers.
 type prompt struct {
 	mcp.Prompt
 	scopes []string // that it needs, all of them
-
-	// task is what the model is told to do with the facts. It refuses arguments
-	// that it cannot use.
-	task func(arguments map[string]string) (string, error)
+	get    mcp.PromptHandler
 }
 
 // registeredPrompts returns every prompt. A connection sees those whose scopes
@@ -28,25 +25,17 @@ func (s *Server) registeredPrompts() []*prompt {
 	sequentialID := &mcp.PromptArgument{Name: "sequentialId", Title: "Incident", Required: true,
 		Description: "The incident's number within the organization"}
 	return []*prompt{
-		{
-			Prompt: mcp.Prompt{
-				Name: "incident-handoff", Title: "Hand an incident over",
-				Description: "Writes what the next person needs to know about an incident.",
-				Arguments:   []*mcp.PromptArgument{sequentialID},
-			},
-			scopes: []string{store.ScopeIncidentsRead},
-			task:   func(map[string]string) (string, error) { return handoffTask, nil },
-		},
-		{
-			Prompt: mcp.Prompt{
-				Name: "draft-public-update", Title: "Draft a public update",
-				Description: "Drafts an update for the public status page. It publishes nothing.",
-				Arguments: []*mcp.PromptArgument{sequentialID, {Name: "audience", Title: "Audience",
-					Description: "Who will read it, if not all customers"}},
-			},
-			scopes: []string{store.ScopeIncidentsRead, store.ScopeIncidentsPublish},
-			task:   draftTask,
-		},
+		s.aboutIncident(mcp.Prompt{
+			Name: "incident-handoff", Title: "Hand an incident over",
+			Description: "Writes what the next person needs to know about an incident.",
+			Arguments:   []*mcp.PromptArgument{sequentialID},
+		}, func(map[string]string) (string, error) { return handoffTask, nil }, store.ScopeIncidentsRead),
+		s.aboutIncident(mcp.Prompt{
+			Name: "draft-public-update", Title: "Draft a public update",
+			Description: "Drafts an update for the public status page. It publishes nothing.",
+			Arguments: []*mcp.PromptArgument{sequentialID, {Name: "audience", Title: "Audience",
+				Description: "Who will read it, if not all customers"}},
+		}, draftTask, store.ScopeIncidentsRead, store.ScopeIncidentsPublish),
 	}
 }
 
@@ -84,10 +73,12 @@ func (p *prompt) uses() []use {
 	return uses
 }
 
-// addTo adds the prompt to a server of connections that may get it.
-func (p *prompt) addTo(server *mcp.Server, s *Server) {
-	server.AddPrompt(&p.Prompt, func(ctx context.Context, req *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
-		task, err := p.task(req.Params.Arguments)
+// aboutIncident makes a prompt of words of ours, and the facts of the incident
+// that the argument sequentialId names. The words are what task tells the model to
+// do with the facts; it refuses arguments that it cannot use.
+func (s *Server) aboutIncident(p mcp.Prompt, task func(arguments map[string]string) (string, error), scopes ...string) *prompt {
+	get := func(ctx context.Context, req *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+		words, err := task(req.Params.Arguments)
 		if err != nil {
 			return nil, err
 		}
@@ -101,11 +92,12 @@ func (p *prompt) addTo(server *mcp.Server, s *Server) {
 			return nil, err
 		}
 		return &mcp.GetPromptResult{Description: p.Description, Messages: []*mcp.PromptMessage{
-			{Role: "user", Content: &mcp.TextContent{Text: task}},
+			{Role: "user", Content: &mcp.TextContent{Text: words}},
 			{Role: "user", Content: &mcp.TextContent{Text: facts.String()}},
 			{Role: "user", Content: &mcp.TextContent{Text: events.String()}},
 		}}, nil
-	})
+	}
+	return &prompt{Prompt: p, scopes: scopes, get: get}
 }
 
 // errNoPrompt refuses a name that is none of ours.

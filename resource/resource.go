@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"scaling.cloud/mcp/authz/accesstoken"
 	"scaling.cloud/mcp/resource/incident"
@@ -113,9 +114,14 @@ func New(c Config) *Server {
 	for _, origin := range c.AllowedOrigins {
 		s.origins[originOf(origin)] = true
 	}
-	s.catalog = newCatalog(s.registeredTools(), s.mcpResources(), s.registeredPrompts())
-	s.sdk = s.newSDKHandler()
+	s.offer(newCatalog(s.registeredTools(), s.mcpResources(), s.registeredPrompts()), s.serverOptions())
 	return s
+}
+
+// offer makes c what there is behind the gate.
+func (s *Server) offer(c *catalog, options *mcp.ServerOptions) {
+	s.catalog = c
+	s.sdk = s.newSDKHandler(s.newMCPServers(options))
 }
 
 // Mount registers the MCP endpoint and the metadata documents. GET / is left to
