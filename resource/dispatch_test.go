@@ -303,3 +303,32 @@ func TestAFaultIsLoggedAndNotTold(t *testing.T) {
 		t.Errorf("annotations: got %v", f.notes)
 	}
 }
+
+// TestARefusalSaysThatItIsNoQuestion: since 2026-07-28 every result says what kind it
+// is, and those that stand in for the SDK's own say so too.
+func TestARefusalSaysThatItIsNoQuestion(t *testing.T) {
+	t.Parallel()
+	const said = `"resultType":"complete"`
+	mishaps := map[string]func(*resource.Config){
+		"arguments that do not fit": nil,
+		"a call that cannot be recorded": func(c *resource.Config) {
+			c.Audit = func(context.Context, store.AuditEvent) error { return errors.New("the log is full") }
+		},
+	}
+	for mishap, change := range mishaps {
+		f := newFixture(t, nil, change)
+		call := func(version, meta string) string {
+			return f.do(t, "POST", "/mcp", http.Header{
+				"Authorization": f.bearer(t, everything...)["Authorization"], "Mcp-Protocol-Version": {version}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"get_incident"},
+			}, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_incident","arguments":{"sequentialId":0}`+meta+`}}`).body
+		}
+		now := call("2026-07-28", `,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`)
+		if !strings.Contains(now, `"isError":true`) || !strings.Contains(now, said) {
+			t.Errorf("%s: got %s, want a tool error with %s", mishap, now, said)
+		}
+		before := call("2025-11-25", "")
+		if !strings.Contains(before, `"isError":true`) || strings.Contains(before, "resultType") {
+			t.Errorf("%s, before that: got %s, want a tool error without resultType", mishap, before)
+		}
+	}
+}

@@ -51,9 +51,9 @@ func (s *Server) toolError(ctx context.Context, t *tool, arguments json.RawMessa
 		Message: "Something failed on our side. Repeat the call, a mutation with the same idempotencyKey as before, and tell the person if it fails again."}
 }
 
-// result returns the tool result of e. It has no structuredContent: that would
-// have to fit the output schema.
-func (e *toolError) result() *mcp.CallToolResult {
+// result returns the tool result of e in a version of the protocol. It has no
+// structuredContent: that would have to fit the output schema.
+func (e *toolError) result(version string) *mcp.CallToolResult {
 	var t transcript
 	t.WriteString(e.Code + ": " + visible.Text(e.Message))
 	if len(e.validNames) > 0 {
@@ -66,11 +66,18 @@ func (e *toolError) result() *mcp.CallToolResult {
 		}
 		t.unfence()
 	}
-	return &mcp.CallToolResult{
-		Meta:    mcp.Meta{"scaling.cloud/error": e},
-		Content: []mcp.Content{&mcp.TextContent{Text: t.String()}},
-		IsError: true,
+	var r mcp.CallToolResult
+	if version >= sinceQuestions {
+		// Since results may be questions, each says that it is none. The SDK says so
+		// in what handlers return, for which this stands in, and has no field for it.
+		if err := r.UnmarshalJSON([]byte(`{"content":[],"resultType":"complete"}`)); err != nil {
+			panic(err) // our own text, which parses
+		}
 	}
+	r.Meta = mcp.Meta{"scaling.cloud/error": e}
+	r.Content = []mcp.Content{&mcp.TextContent{Text: t.String()}}
+	r.IsError = true
+	return &r
 }
 
 // logFault logs a fault of ours. What fails because its caller has gone is none.

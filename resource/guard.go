@@ -48,11 +48,11 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 			s.Annotate(ctx, slog.String("rpc_method", method))
 		}
 
-		call, ok := req.GetParams().(*mcp.CallToolParamsRaw)
+		call, ok := req.(*mcp.CallToolRequest)
 		if !ok {
 			return s.pass(ctx, x, method, req, next)
 		}
-		t := s.catalog.byName[call.Name]
+		t := s.catalog.byName[call.Params.Name]
 		if t == nil {
 			s.Annotate(ctx, slog.String("tool", "unknown"), slog.String("outcome", "unknown_tool"))
 			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "There is no such tool. tools/list names those that this connection may use."}
@@ -64,8 +64,8 @@ func (s *Server) guard(next mcp.MethodHandler) mcp.MethodHandler {
 			if r, ok := result.(*mcp.CallToolResult); ok && recorded(r) {
 				return
 			}
-			if unrecorded := s.record(ctx, x.event(t.Name, outcome, incidentIn(call.Arguments), s.Now())); unrecorded != nil {
-				result, err = unrecorded.result(), nil
+			if unrecorded := s.record(ctx, x.event(t.Name, outcome, incidentIn(call.Params.Arguments), s.Now())); unrecorded != nil {
+				result, err = unrecorded.result(call.ProtocolVersion()), nil
 			}
 		}()
 		result, outcome, err = s.execute(ctx, x, t, call, func(ctx context.Context) (mcp.Result, error) { return next(ctx, method, req) })
@@ -101,13 +101,13 @@ func (s *Server) pass(ctx context.Context, x *exchange, method string, req mcp.R
 
 // execute runs one call of a tool, and returns its result and what the log calls
 // that.
-func (s *Server) execute(ctx context.Context, x *exchange, t *tool, call *mcp.CallToolParamsRaw,
+func (s *Server) execute(ctx context.Context, x *exchange, t *tool, call *mcp.CallToolRequest,
 	next func(context.Context) (mcp.Result, error)) (result mcp.Result, outcome string, err error) {
-	if forbidden := t.forbidden(x.claims, call.Arguments); len(forbidden) > 0 {
+	if forbidden := t.forbidden(x.claims, call.Params.Arguments); len(forbidden) > 0 {
 		denied := forbid(x.claims, forbidden)
 		return nil, denied.code, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: denied.Error()}
 	}
-	call.Arguments = withoutBlanks(t.input, call.Arguments)
+	call.Params.Arguments = withoutBlanks(t.input, call.Params.Arguments)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	result, err = next(ctx)
@@ -128,8 +128,8 @@ func (s *Server) execute(ctx context.Context, x *exchange, t *tool, call *mcp.Ca
 	case errors.Is(ctx.Err(), context.Canceled):
 		return nil, "cancelled", errCancelled
 	}
-	e := s.toolError(ctx, t, call.Arguments, r.GetError())
-	return e.result(), e.Code, nil
+	e := s.toolError(ctx, t, call.Params.Arguments, r.GetError())
+	return e.result(call.ProtocolVersion()), e.Code, nil
 }
 
 // protocolError returns what the client is told of an error: the SDK's own

@@ -68,7 +68,7 @@ func FuzzTextStaysInItsFence(f *testing.F) {
 		}
 		refusal := &toolError{Code: "invalid_component_id", Message: "No.", ValidValues: ids, validNames: names}
 		if many > 0 {
-			checkFence(t, "refusal", refusal.result().Content[0].(*mcp.TextContent).Text)
+			checkFence(t, "refusal", refusal.result("2025-11-25").Content[0].(*mcp.TextContent).Text)
 		}
 	})
 }
