@@ -116,7 +116,7 @@ func (s *Server) admit(claims *accesstoken.Claims, params mcp.Params) (name, inc
 	case *mcp.ReadResourceParams:
 		r := s.catalog.resource(p.URI)
 		if r == nil {
-			return "", "", errNoResource
+			return "", "", noResource(p.URI)
 		}
 		if r.uri == "" {
 			incident, _ = r.argument(p.URI)

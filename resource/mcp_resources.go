@@ -135,6 +135,9 @@ func (c *catalog) resource(uri string) *mcpResource {
 	return nil
 }
 
-// errNoResource refuses a URI that is none of ours.
-var errNoResource = &jsonrpc.Error{Code: mcp.CodeResourceNotFound,
-	Message: "There is no such resource. resources/list and resources/templates/list name those that this connection may read."}
+// noResource refuses a URI that is none of ours. It repeats the URI, as the
+// protocol wants it (SEP-2164).
+func noResource(uri string) error {
+	return &jsonrpc.Error{Code: mcp.CodeResourceNotFound, Data: mustMarshal(map[string]string{"uri": uri}),
+		Message: "There is no such resource. resources/list and resources/templates/list name those that this connection may read."}
+}
