@@ -54,6 +54,7 @@ func alive(uuid.UUID, int) error { return nil }
 type fixture struct {
 	url     string
 	handler http.Handler
+	server  *resource.Server
 	keys    keyring
 	log     *lockedBuffer
 
@@ -121,10 +122,10 @@ func newFixture(t testing.TB, st *store.Store, change func(*resource.Config)) *f
 	if change != nil {
 		change(&config)
 	}
-	server := resource.New(config)
+	f.server = resource.New(config)
 	mux := http.NewServeMux()
-	server.Mount(mux)
-	mux.Handle("GET /{$}", server.RootGET(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	f.server.Mount(mux)
+	mux.Handle("GET /{$}", f.server.RootGET(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "landing")
 	})))
 	listener := httptest.NewServer(mux)
