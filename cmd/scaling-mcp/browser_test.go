@@ -45,6 +45,7 @@ func TestChromium(t *testing.T) {
 		"DraftFits":                   draftFits,
 		"EndsWithinAMinute":           endsWithinAMinute,
 		"PolicyFits":                  policyFits,
+		"AuthorizationConforms":       authorizationConforms,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, chromium) })
 	}

@@ -90,13 +90,15 @@ type tab struct {
 	origins []string // where it may go: scheme://host
 
 	mu       sync.Mutex
+	foreign  string   // one of origins, whose pages are not ours to mend
 	requests []string // URLs, redirects among them
+	icons    map[network.RequestID]bool
 	problems []string
 }
 
 func newTab(t testing.TB, chromium context.Context, origins ...string) *tab {
 	t.Helper()
-	b := &tab{t: t, origins: origins}
+	b := &tab{t: t, origins: origins, icons: map[network.RequestID]bool{}}
 	ctx, end := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.notice))
 	t.Cleanup(end)
 	// A tab lives as long as the context that it is first used with, so that one
@@ -137,14 +139,14 @@ func (b *tab) notice(event any) {
 		if !b.mayVisit(e.Request.URL) {
 			complain("a request to %s", e.Request.URL)
 		}
+		// Where a page names no icon, Chromium asks for this one by itself.
+		b.icons[e.RequestID] = strings.HasSuffix(e.Request.URL, "/favicon.ico")
 	case *network.EventLoadingFailed:
-		if e.BlockedReason != "" || e.Type != network.ResourceTypeDocument {
+		if e.BlockedReason != "" || e.Type != network.ResourceTypeDocument && !b.icons[e.RequestID] {
 			complain("a %s did not load: %s %s", e.Type, e.ErrorText, e.BlockedReason)
 		}
 	case *network.EventResponseReceived:
-		// Where a page names no icon, Chromium asks for this one by itself.
-		icon := strings.HasSuffix(e.Response.URL, "/favicon.ico")
-		if e.Type != network.ResourceTypeDocument && e.Response.Status >= 400 && !icon {
+		if e.Type != network.ResourceTypeDocument && e.Response.Status >= 400 && !b.icons[e.RequestID] {
 			complain("%s answered %d", e.Response.URL, e.Response.Status)
 		}
 	case *log.EventEntryAdded:
@@ -163,11 +165,22 @@ func (b *tab) notice(event any) {
 				complain("%s: quirks mode", e.Issue.Details.QuirksModeIssueDetails.URL)
 			}
 		case audits.InspectorIssueCodeContentSecurityPolicyIssue: // in the log as well, in better words
+		case audits.InspectorIssueCodeQuirksModeIssue:
+			if page := e.Issue.Details.QuirksModeIssueDetails.URL; b.foreign == "" || !strings.HasPrefix(page, b.foreign+"/") {
+				complain("%s is in quirks mode", page)
+			}
 		default:
 			details, _ := json.Marshal(e.Issue.Details)
 			complain("%s: %s", e.Issue.Code, details)
 		}
 	}
+}
+
+// excuse has the tab not complain of how the pages of an origin are written.
+func (b *tab) excuse(origin string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.foreign = origin
 }
 
 func (b *tab) mayVisit(rawURL string) bool {

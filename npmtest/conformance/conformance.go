@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,10 +77,24 @@ type Check struct {
 func (c Check) failed() bool { return c.Status == "FAILURE" || c.Status == "WARNING" }
 
 // Server runs all scenarios for servers that there are for a revision of the
-// protocol, against the MCP endpoint at a URL.
-func (s Suite) Server(t testing.TB, url, revision string) []Scenario {
+// protocol, against the MCP endpoint at a URL. It returns those named, or all: most
+// call tools by name that no product has, and which of them runs makes no difference
+// to the others.
+func (s Suite) Server(t testing.TB, url, revision string, names ...string) []Scenario {
 	t.Helper()
-	return s.run(t, nil, "server", "--url", url, "--suite", "all", "--spec-version", revision)
+	all := s.run(t, nil, "server", "--url", url, "--suite", "all", "--spec-version", revision)
+	if names == nil {
+		return all
+	}
+	var named []Scenario
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(s Scenario) bool { return s.Name == name })
+		if i < 0 {
+			t.Fatalf("%s has no scenario %s for %s", s, name, revision)
+		}
+		named = append(named, all[i])
+	}
+	return named
 }
 
 // announced is how the suite says how many scenarios it is going to run.
