@@ -70,6 +70,9 @@ func addAuditPartitionTx(ctx context.Context, tx pgx.Tx, month time.Time) error 
 	name := month.Format(auditPartition)
 	from, to := "'"+month.Format(time.RFC3339)+"'", "'"+month.AddDate(0, 1, 0).Format(time.RFC3339)+"'"
 	for _, statement := range []string{
+		// A call that is recorded meanwhile waits before it chooses its partition. One
+		// that has chosen the default one by then would be refused there.
+		`LOCK TABLE ONLY audit_events IN SHARE ROW EXCLUSIVE MODE`,
 		`LOCK TABLE audit_events_default IN ACCESS EXCLUSIVE MODE`,
 		`CREATE TABLE ` + name + ` (LIKE audit_events INCLUDING ALL)`,
 		`WITH moved AS (DELETE FROM audit_events_default WHERE at >= ` + from + ` AND at < ` + to + ` RETURNING *) INSERT INTO ` + name + ` SELECT * FROM moved`,

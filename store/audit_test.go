@@ -182,6 +182,32 @@ func TestAMonthIsKeptAsLongAsItShould(t *testing.T) {
 	}
 }
 
+// TestACallIsRecordedWhileItsMonthIsMade: the first server on a new database makes
+// the partition of this month while calls come in that belong there.
+func TestACallIsRecordedWhileItsMonthIsMade(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t)
+	const months, calls = 12, 8
+	for n := range months {
+		month := time.Date(2026, time.Month(1+3*n), 15, 12, 0, 0, 0, time.UTC)
+		var all sync.WaitGroup
+		for range calls {
+			all.Go(func() {
+				if err := s.RecordAudit(t.Context(), []store.AuditEvent{withID(aCall(n, month))}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if err := s.PrepareAuditLog(t.Context(), 100, month); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+	}
+	if got := recordedCalls(t, s, "audit_events"); len(got) != months*calls {
+		t.Errorf("%d calls are recorded, want %d", len(got), months*calls)
+	}
+}
+
 func withID(e store.AuditEvent) store.AuditEvent {
 	e.ID = uuid.New()
 	return e
