@@ -115,15 +115,22 @@ func (s *system) connect(p *person, name, orgID string) *client {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c.session, err = mcp.NewClient(&mcp.Implementation{Name: name, Version: "1"}, nil).Connect(p.t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: s.url + "/mcp", OAuthHandler: handler, DisableStandaloneSSE: true, MaxRetries: -1,
-	}, nil)
-	if err != nil {
+	if c.session, err = s.dial(p.t, name, handler); err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() { _ = c.session.Close() })
 	c.oauth = handler
 	return c
+}
+
+// dial begins a session of a client that has its tokens, or gets them, from handler.
+func (s *system) dial(t testing.TB, name string, handler auth.OAuthHandler) (*mcp.ClientSession, error) {
+	session, err := mcp.NewClient(&mcp.Implementation{Name: name, Version: "1"}, nil).Connect(t.Context(), &mcp.StreamableClientTransport{
+		Endpoint: s.url + "/mcp", OAuthHandler: handler, DisableStandaloneSSE: true, MaxRetries: -1,
+	}, nil)
+	if err == nil {
+		t.Cleanup(func() { _ = session.Close() })
+	}
+	return session, err
 }
 
 // call calls a tool and returns its result.
