@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"scaling.cloud/mcp/store"
 )
@@ -121,14 +123,18 @@ func (e *csvEncoder) calls(batch []*store.Activity) error {
 	return e.Error()
 }
 
-// inert is a cell that no spreadsheet takes for a formula. Clients and people
-// chose their names themselves.
+// inert is a cell that no spreadsheet takes for a formula, nor one that drops what
+// is not seen in front of it. Clients and people chose their names themselves.
 func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(cell)[0]) {
+	first, _ := utf8.DecodeRuneInString(cell)
+	seen, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(cell, unseen))
+	if strings.ContainsRune("\t\r\n", first) || strings.ContainsRune("=+-@＝＋－＠", seen) {
 		return "'" + cell
 	}
 	return cell
 }
+
+func unseen(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) }
 
 func text(s *string) string {
 	if s == nil {

@@ -366,7 +366,7 @@ func TestExportHasEveryCallInEveryColumn(t *testing.T) {
 	d.exec(`UPDATE users SET name = '@SUM(1)' || chr(10) || 'Bøb', email = '+bob@example.com' WHERE id = 'user_bob'`)
 	d.call(bob, acme, c, 1, tool("create_incident", store.OutcomeOK, 7))
 	d.exec(`INSERT INTO audit_events (org_id, id, at, user_id, action, outcome, duration_us)
-	        SELECT 'org_acme', gen_random_uuid(), $1::timestamptz - n * interval '1 second', 'user_bob', '-' || n, chr(9) || 'x', 1 FROM generate_series(61, 2560) n`, now)
+	        SELECT 'org_acme', gen_random_uuid(), $1::timestamptz - n * interval '1 second', 'user_bob', '-' || n, CASE n WHEN 62 THEN ' ' || chr(8203) || '=1' ELSE chr(9) || 'x' END, 1 FROM generate_series(61, 2560) n`, now)
 
 	w := d.download(alice, "/settings/activity.csv?org=acme")
 	expect(t, "Content-Type", w.Header().Get("Content-Type"), "text/csv; charset=utf-8")
@@ -378,11 +378,12 @@ func TestExportHasEveryCallInEveryColumn(t *testing.T) {
 		{"time", "person", "email", "client", "connection", "tool", "incident", "outcome", "duration_ms", "request_id", "organization", "person_id"},
 		{"2026-11-22T11:59:00Z", "'@SUM(1)\nBøb", "'+bob@example.com", `'=HYPERLINK("http://evil.example","x")`, c.String(), "create_incident", "7", "ok", "12.345", "request-1", "Acme", bob},
 		{"2026-11-22T11:58:59Z", "'@SUM(1)\nBøb", "'+bob@example.com", "", "", "'-61", "", "'\tx", "0.001", "", "Acme", bob},
+		{"2026-11-22T11:58:58Z", "'@SUM(1)\nBøb", "'+bob@example.com", "", "", "'-62", "", "' \u200b=1", "0.001", "", "Acme", bob},
 	}
 	if len(rows) != 2502 {
 		t.Fatalf("got %d rows, want 2502", len(rows))
 	}
-	if diff := cmp.Diff(want, rows[:3]); diff != "" {
+	if diff := cmp.Diff(want, rows[:4]); diff != "" {
 		t.Errorf("CSV (-want +got):\n%s", diff)
 	}
 	expect(t, "the last", rows[2501][5], "'-2560")
