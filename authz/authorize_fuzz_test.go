@@ -13,23 +13,29 @@ import (
 
 // FuzzAuthorize: whatever stands in the query, the authorization endpoint neither
 // fails nor leads anywhere but to our own pages and the registered redirect URI.
+// {known} and {stranger} in the query stand for clients, whose ids are other ones
+// each time.
 func FuzzAuthorize(f *testing.F) {
 	s := start(f)
 	known, stranger := s.register(claudeRedirect), s.register("https://stranger.example/cb?tenant=1")
+	ids := strings.NewReplacer("{known}", known.id, "{stranger}", stranger.id)
+	known.id, stranger.id = "{known}", "{stranger}"
+	known.verifier, stranger.verifier = "v", "v"
 	for _, c := range []*oauthClient{known, stranger} {
 		for _, more := range []string{
 			"", "&prompt=none", "&prompt=login", "&response_mode=fragment", "&redirect_uri=https%3A%2F%2Fevil.example%2F", "&state=a%0d%0ab",
 			"&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Ax", "&request=e30", "&resource=https%3A%2F%2Fevil.example", "&%zz", ";", "&scope=%ff",
 		} {
-			f.Add(c.request().Encode() + more)
+			f.Add(named(c.request()) + more)
 		}
 		without := c.request()
 		without.Del("redirect_uri")
-		f.Add(without.Encode())
+		f.Add(named(without))
 	}
 	f.Add("")
-	f.Add("client_id=" + known.id + "&redirect_uri=" + url.QueryEscape(claudeRedirect+"/../x"))
+	f.Add("client_id={known}&redirect_uri=" + url.QueryEscape(claudeRedirect+"/../x"))
 	f.Fuzz(func(t *testing.T, query string) {
+		query = ids.Replace(query)
 		s.clock.advance(10 * time.Millisecond) // earns one more request for the network
 		r := &http.Request{Method: http.MethodGet, Host: "mcp.example", RemoteAddr: "192.0.2.1:1", URL: &url.URL{Path: "/oauth/authorize", RawQuery: query}, Header: http.Header{}, Body: http.NoBody}
 		w := httptest.NewRecorder()
@@ -56,4 +62,9 @@ func FuzzAuthorize(f *testing.F) {
 			}
 		})
 	})
+}
+
+// named encodes a request in which the id of the client is a placeholder.
+func named(request url.Values) string {
+	return strings.NewReplacer("%7B", "{", "%7D", "}").Replace(request.Encode())
 }

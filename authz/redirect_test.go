@@ -61,18 +61,26 @@ func TestParametersAreAddedToTheQueryThatIsThere(t *testing.T) {
 	}
 }
 
-// FuzzMatchRedirectURI: whatever matches has a scheme that is allowed, no fragment
-// and no user information, and is what was registered, byte for byte or but for a
-// loopback port.
-func FuzzMatchRedirectURI(f *testing.F) {
+// FuzzRequestedURI: of whatever a request names as its redirect URI, what matches
+// has a scheme that is allowed, no fragment and no user information, and is what
+// was registered, byte for byte or but for a loopback port; of whatever it names
+// as its resource, what is known is one of our two identifiers, and the rest is
+// invalid_target (RFC 8707 §2).
+func FuzzRequestedURI(f *testing.F) {
+	const origin = "https://mcp.scaling.cloud"
 	for _, seed := range []string{
 		"http://localhost:1/callback", "https://a.example/cb", "http://user@localhost/callback", "javascript:alert(1)",
 		"http://[::1]:1/callback", "http://localhost:1:2/callback", "http://localhost\\@evil.example/callback", "http://local%68ost/callback",
+		"", origin, origin + "/", origin + "/mcp", origin + "/mcp/", "HTTPS://MCP.scaling.cloud/mcp", origin + "/MCP", origin + "//mcp",
+		origin + ":443/mcp", origin + "/mcp?", origin + "/mcp#", origin + "/%6dcp", origin + "/./mcp", "https://x@mcp.scaling.cloud/mcp",
+		"http://mcp.scaling.cloud/mcp", "https:mcp.scaling.cloud/mcp", "https://evil.example/mcp", "//mcp.scaling.cloud/mcp", "%zz", "\x00",
 	} {
 		f.Add(seed)
 	}
 	registered := []string{"http://localhost/callback", "http://[::1]:8/callback", "https://a.example/cb", "cursor://x/cb"}
+	resource := newProtectedResource(origin)
 	f.Fuzz(func(t *testing.T, requested string) {
+		checkResource(t, resource, origin, requested)
 		if !matchRedirectURI(registered, requested) {
 			return
 		}
@@ -96,4 +104,35 @@ func FuzzMatchRedirectURI(f *testing.F) {
 			t.Errorf("%q matches and is not what was registered", requested)
 		}
 	})
+}
+
+// checkResource fails where sent passes for a resource that it does not name: what
+// is taken differs from what is meant by case of scheme and host and by one slash,
+// and by nothing else.
+func checkResource(t *testing.T, resource protectedResource, origin, sent string) {
+	got, err := resource.canonical(sent)
+	if err != nil {
+		if e := asError(err); e.Code != codeInvalidTarget || got != "" {
+			t.Errorf("%q: %q, %v", sent, got, err)
+		}
+		return
+	}
+	if got != origin && got != origin+"/mcp" {
+		t.Errorf("%q: %q", sent, got)
+	}
+	sentHost, sentPath := cutPath(sent)
+	gotHost, gotPath := cutPath(got)
+	if sent != "" && (!strings.EqualFold(sentHost, gotHost) || strings.TrimSuffix(sentPath, "/") != gotPath) {
+		t.Errorf("%q passes for %q", sent, got)
+	}
+}
+
+// cutPath cuts a URL after its host.
+func cutPath(u string) (origin, path string) {
+	scheme, rest, _ := strings.Cut(u, "://")
+	host, path, found := strings.Cut(rest, "/")
+	if found {
+		path = "/" + path
+	}
+	return scheme + "://" + host, path
 }

@@ -72,33 +72,3 @@ func FuzzScope(f *testing.F) {
 		}
 	})
 }
-
-// FuzzResource: a resource is one of two identifiers, or invalid_target.
-func FuzzResource(f *testing.F) {
-	const origin = "https://mcp.scaling.cloud"
-	for _, seed := range []string{
-		"", origin, origin + "/", origin + "/mcp", origin + "/mcp/", "HTTPS://MCP.scaling.cloud/mcp", origin + "/MCP", origin + "//mcp",
-		origin + ":443/mcp", origin + "/mcp?", origin + "/mcp#", origin + "/%6dcp", origin + "/./mcp", "https://x@mcp.scaling.cloud/mcp",
-		"http://mcp.scaling.cloud/mcp", "https:mcp.scaling.cloud/mcp", "https://evil.example/mcp", "//mcp.scaling.cloud/mcp", "%zz", "\x00",
-	} {
-		f.Add(seed)
-	}
-	resource := newProtectedResource(origin)
-	f.Fuzz(func(t *testing.T, sent string) {
-		got, err := resource.canonical(sent)
-		if err != nil {
-			if e := asError(err); e.Code != codeInvalidTarget || got != "" {
-				t.Errorf("%q: %q, %v", sent, got, err)
-			}
-			return
-		}
-		if got != origin && got != origin+"/mcp" {
-			t.Errorf("%q: %q", sent, got)
-		}
-		// What is taken differs from what is meant by case of scheme and host and
-		// by one slash, and by nothing else.
-		if sent != "" && !strings.EqualFold(strings.TrimSuffix(sent, "/"), got) {
-			t.Errorf("%q passes for %q", sent, got)
-		}
-	})
-}

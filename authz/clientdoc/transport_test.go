@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -182,30 +181,4 @@ func names(t *testing.T, resolve func(name string) []netip.Addr) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp4", server.LocalAddr().String())
 	}}
-}
-
-func FuzzCheckURL(f *testing.F) {
-	for _, seed := range []string{
-		"https://a.example/client.json", "https://a.example:8443/x", "https://[::1]/x", "https://a@b/x", "https://a/%2e%2e/x", "https://a/x#", "http://a/x", "https://a\\@b/x",
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		if CheckURL(raw) != "" {
-			return
-		}
-		request, err := http.NewRequest(http.MethodGet, raw, nil)
-		if err != nil {
-			t.Fatalf("%q is good and cannot be asked for: %v", raw, err)
-		}
-		u := request.URL
-		if u.Scheme != "https" || u.User != nil || u.Port() != "" || u.Hostname() == "" || u.Fragment != "" || len(raw) > 2048 || len(u.Path) < 2 {
-			t.Errorf("%q is good", raw)
-		}
-		for segment := range strings.SplitSeq(u.Path, "/") {
-			if segment == "." || segment == ".." {
-				t.Errorf("%q is good, with a dot segment", raw)
-			}
-		}
-	})
 }
