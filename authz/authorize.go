@@ -215,7 +215,7 @@ func (s *Server) answer(to destination, parameters url.Values) string {
 
 // errorParameters are the parameters of RFC 6749 §4.1.2.1.
 func errorParameters(e *Error) url.Values {
-	return url.Values{"error": {e.Code}, "error_description": {e.Description}}
+	return url.Values{"error": {e.Code}, "error_description": {plain(e.Description)}}
 }
 
 // refuseAtClient sends an error to the client that made the request. Nobody has

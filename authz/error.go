@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"scaling.cloud/mcp/web/ui"
@@ -97,8 +98,22 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	writeJSON(w, e.Status, struct {
 		Code        string `json:"error"`
 		Description string `json:"error_description,omitempty"`
-	}{e.Code, e.Description})
+	}{e.Code, plain(e.Description)})
 }
+
+// plain returns a description in the characters that an error response may have
+// (RFC 6749 §4.1.2.1 and §5.2): ASCII without quotation mark and backslash. Pages
+// are set better.
+func plain(description string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, asciiFor.Replace(description))
+}
+
+var asciiFor = strings.NewReplacer("§", "section ", "’", "'", "“", "'", "”", "'", `"`, "'", "–", "-", "…", "...")
 
 // writePage writes the page of an error.
 func writePage(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
