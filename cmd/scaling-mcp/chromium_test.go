@@ -160,13 +160,11 @@ func (b *tab) notice(event any) {
 	case *audits.EventIssueAdded:
 		switch e.Issue.Code {
 		case audits.InspectorIssueCodeBounceTrackingIssue: // every sign-in at an identity provider bounces
-		case audits.InspectorIssueCodeQuirksModeIssue: // Chromium's own page for a site that cannot be reached is in it
-			if !strings.HasPrefix(e.Issue.Details.QuirksModeIssueDetails.URL, "chrome-error:") {
-				complain("%s: quirks mode", e.Issue.Details.QuirksModeIssueDetails.URL)
-			}
 		case audits.InspectorIssueCodeContentSecurityPolicyIssue: // in the log as well, in better words
 		case audits.InspectorIssueCodeQuirksModeIssue:
-			if page := e.Issue.Details.QuirksModeIssueDetails.URL; b.foreign == "" || !strings.HasPrefix(page, b.foreign+"/") {
+			page := e.Issue.Details.QuirksModeIssueDetails.URL
+			foreign := b.foreign != "" && strings.HasPrefix(page, b.foreign+"/")
+			if !foreign && !strings.HasPrefix(page, "chrome-error:") { // Chromium's own, for a site that cannot be reached
 				complain("%s is in quirks mode", page)
 			}
 		default:
