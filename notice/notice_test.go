@@ -173,6 +173,45 @@ func TestANoticeIsTriedAgainUntilTheMailServerTakesIt(t *testing.T) {
 	}
 }
 
+// TestANoticeThatNeverGetsThroughFails, and is not tried for ever.
+func TestANoticeThatNeverGetsThroughFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server, sender := smtp(t)
+	server.Refuse(1000)
+	id := w.connect(time.Now())
+	w.start(sender)
+	refused := func() {
+		t.Helper()
+		select {
+		case <-server.Refused():
+		case <-time.After(patience):
+			t.Fatal("it was not tried")
+		}
+	}
+	refused()
+	// Of its ten attempts it has one left, and that now.
+	for deadline := time.Now().Add(patience); ; {
+		tag, err := w.pool.Exec(t.Context(), `UPDATE river_job SET attempt = 9, scheduled_at = now() WHERE kind = 'notice' AND state IN ('available', 'retryable')`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tag.RowsAffected() == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it waits for no other attempt")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	refused()
+	w.becomes(id, "connected failed")
+	var left int
+	if err := w.pool.QueryRow(t.Context(), `SELECT count(*) FROM river_job WHERE kind = 'notice' AND state <> 'completed'`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d jobs are left, %v", left, err)
+	}
+}
+
 // TestReplicasSendANoticeOnce: they take turns.
 func TestReplicasSendANoticeOnce(t *testing.T) {
 	t.Parallel()
