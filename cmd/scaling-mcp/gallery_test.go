@@ -20,29 +20,29 @@ import (
 const longName = "IncidentIncidentIncidentIncidentIncidentIncidentIncidentIncident"
 
 // show looks at the page on a telephone, a tablet and a desk, in light and in
-// dark, and fails the test where it does not fit or axe-core finds a barrier. With SCALING_SCREENSHOTS set
-// to a directory, pictures of all that are left there, for people to look at.
+// dark, and fails the test where it does not fit or axe-core finds a barrier. In
+// dark nothing but colours is different (TestDarkIsALookAndNothingElse of web/ui),
+// so that only what depends on them is looked for again. With SCALING_SCREENSHOTS
+// set to a directory, pictures of all are left there, for people to look at.
 func (b *tab) show(name string) *tab {
 	b.t.Helper()
-	backgrounds := map[string]string{}
-	for _, scheme := range []string{"light", "dark"} {
-		_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{
-				{Name: "prefers-color-scheme", Value: scheme},
-				{Name: "prefers-reduced-motion", Value: "reduce"}, // no picture of a button between two colours
-			},
-		})
-		if err != nil {
-			b.fatal(err)
-		}
-		for _, width := range []int64{320, 768, 1280} {
-			b.do(chromedp.EmulateViewport(width, 800))
-			if outside := evaluate[[]string](b, elementsOutside); len(outside) > 0 {
-				b.t.Errorf("%s, %d pixels wide: it does not fit, because of %q", name, width, outside)
+	for _, width := range []int64{320, 768, 1280} {
+		b.do(chromedp.EmulateViewport(width, 800))
+		backgrounds := map[string]string{}
+		for scheme, rules := range map[string]string{"light": allRules, "dark": colourRules} {
+			_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{
+					{Name: "prefers-color-scheme", Value: scheme},
+					{Name: "prefers-reduced-motion", Value: "reduce"}, // no picture of a button between two colours
+				},
+			})
+			if err != nil {
+				b.fatal(err)
 			}
-			for _, barrier := range b.barriers() {
+			for _, barrier := range b.barriers(rules) {
 				b.t.Errorf("%s, %d pixels wide, %s: %s", name, width, scheme, barrier)
 			}
+			backgrounds[scheme] = evaluate[string](b, `getComputedStyle(document.body).backgroundColor`)
 			if dir := os.Getenv("SCALING_SCREENSHOTS"); dir != "" {
 				picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 				if err != nil {
@@ -53,10 +53,12 @@ func (b *tab) show(name string) *tab {
 				}
 			}
 		}
-		backgrounds[scheme] = evaluate[string](b, `getComputedStyle(document.body).backgroundColor`)
-	}
-	if backgrounds["light"] == backgrounds["dark"] {
-		b.t.Errorf("%s: its ground is %s in light and in dark", name, backgrounds["light"])
+		if outside := evaluate[[]string](b, elementsOutside); len(outside) > 0 {
+			b.t.Errorf("%s, %d pixels wide: it does not fit, because of %q", name, width, outside)
+		}
+		if backgrounds["light"] == backgrounds["dark"] {
+			b.t.Errorf("%s: its ground is %s in light and in dark", name, backgrounds["light"])
+		}
 	}
 	return b
 }

@@ -34,6 +34,22 @@ func TestStylesheetIsSmallAndOurOwn(t *testing.T) {
 	}
 }
 
+// TestDarkIsALookAndNothingElse: what holds for a page in light, but for its
+// colours, holds for it in dark.
+func TestDarkIsALookAndNothingElse(t *testing.T) {
+	css := stylesheet(t)
+	blocks := regexp.MustCompile(`(?s)@media \(prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}\s*\}`).FindAllStringSubmatch(css, -1)
+	if len(blocks) != 1 || strings.Count(css, "prefers-color-scheme") != 1 || strings.Contains(css, "light-dark(") {
+		t.Fatalf("%d blocks for dark, want one, on :root alone", len(blocks))
+	}
+	colour := regexp.MustCompile(`^--(shadow|[a-z-]+: #[0-9a-f]{6}$)`)
+	for declaration := range strings.SplitSeq(strings.TrimSuffix(strings.TrimSpace(blocks[0][1]), ";"), ";") {
+		if declaration = strings.TrimSpace(declaration); !colour.MatchString(declaration) {
+			t.Errorf("in dark there is %q, which is no colour", declaration)
+		}
+	}
+}
+
 // WCAG 2.2 §1.4.3: text has a contrast of 4.5 to 1; §1.4.11: what shows that
 // there is a control, 3 to 1. In both themes.
 func TestColoursHaveContrast(t *testing.T) {
