@@ -10,8 +10,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -97,19 +99,12 @@ func (s Suite) Server(t testing.TB, url, revision string, names ...string) []Sce
 	return named
 }
 
-// announced is how the suite says how many scenarios it is going to run.
-var announced = regexp.MustCompile(`(?m)^Running .*\((\d+) scenarios\)`)
-
-// resultDir is the folder of one scenario's result.
-var resultDir = regexp.MustCompile(`^(?:authorization-)?server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
-
 // run runs the suite and returns what it wrote down. It hands line, if any, each
-// line that the suite prints. A suite that ran nothing, lost a result, or ended
-// otherwise than its results say, fails the test.
+// line that the suite prints.
 func (s Suite) run(t testing.TB, line func(string), args ...string) []Scenario {
 	t.Helper()
-	m, results := s.manifest(t), t.TempDir()
-	args = append([]string{filepath.Join(m.dir, m.Bin["conformance"])}, append(args, "--output-dir", results)...)
+	m, dir := s.manifest(t), t.TempDir()
+	args = append([]string{filepath.Join(m.dir, m.Bin["conformance"])}, append(args, "--output-dir", dir)...)
 	command := exec.CommandContext(t.Context(), npmtest.Node(t), args...)
 	var printed, complaints bytes.Buffer
 	command.Stderr = &complaints
@@ -128,44 +123,57 @@ func (s Suite) run(t testing.TB, line func(string), args ...string) []Scenario {
 		}
 	}
 	ended := command.Wait()
-
-	folders, err := os.ReadDir(results)
+	scenarios, err := results(dir, printed.String(), ended == nil)
 	if err != nil {
-		t.Fatal(err)
-	}
-	var scenarios []Scenario
-	unmet := false
-	for _, folder := range folders {
-		name := resultDir.FindStringSubmatch(folder.Name())
-		if name == nil {
-			t.Fatalf("%s of the suite is no result of a scenario", folder.Name())
-		}
-		scenario := Scenario{Name: name[1], Checks: checks(t, filepath.Join(results, folder.Name(), "checks.json"))}
-		for _, c := range scenario.Checks {
-			unmet = unmet || c.Status == "FAILURE"
-		}
-		scenarios = append(scenarios, scenario)
-	}
-	count := announced.FindSubmatch(printed.Bytes())
-	if count == nil || len(scenarios) == 0 || string(count[1]) != strconv.Itoa(len(scenarios)) || (ended != nil) != unmet {
-		t.Fatalf("%s: the results of %d scenarios, and %v\n%s%s", s, len(scenarios), command.ProcessState, &printed, &complaints)
+		t.Fatalf("%s: %v, %v\n%s%s", s, err, command.ProcessState, &printed, &complaints)
 	}
 	return scenarios
 }
 
-// checks reads the result of a scenario. The suite writes none of one that it could
-// not run to its end.
-func checks(t testing.TB, path string) []Check {
-	t.Helper()
-	raw, err := os.ReadFile(path)
+// announced is how the suite says how many scenarios it is going to run.
+var announced = regexp.MustCompile(`(?m)^Running .*\((\d+) scenarios\)`)
+
+// resultDir is the name of the folder with the result of a scenario.
+var resultDir = regexp.MustCompile(`^(?:authorization-)?server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$`)
+
+// results reads what the suite wrote into dir. It is an error if that is nothing, not
+// all that the suite announced, or not how it ended.
+func results(dir, printed string, content bool) ([]Scenario, error) {
+	folders, err := os.ReadDir(dir)
 	if err != nil {
-		return []Check{{ID: "result", Description: "The scenario has a result", Status: "FAILURE", ErrorMessage: "it was not run to its end"}}
+		return nil, err
 	}
-	var list []Check
-	if err := json.Unmarshal(raw, &list); err != nil {
-		t.Fatalf("%s: %v", path, err)
+	var scenarios []Scenario
+	failed := false
+	for _, folder := range folders {
+		name := resultDir.FindStringSubmatch(folder.Name())
+		if name == nil {
+			return nil, fmt.Errorf("%s is no result of a scenario", folder.Name())
+		}
+		s := Scenario{Name: name[1]}
+		switch raw, err := os.ReadFile(filepath.Join(dir, folder.Name(), "checks.json")); {
+		case errors.Is(err, fs.ErrNotExist): // something was thrown
+			s.Checks = []Check{{ID: "result", Description: "The scenario is run to its end", Status: "FAILURE", ErrorMessage: "it has no result"}}
+		case err != nil:
+			return nil, err
+		default:
+			if err := json.Unmarshal(raw, &s.Checks); err != nil {
+				return nil, fmt.Errorf("%s: %w", folder.Name(), err)
+			}
+		}
+		failed = failed || slices.ContainsFunc(s.Checks, func(c Check) bool { return c.Status == "FAILURE" })
+		scenarios = append(scenarios, s)
 	}
-	return list
+	count := announced.FindStringSubmatch(printed)
+	switch {
+	case len(scenarios) == 0:
+		return nil, errors.New("no scenario has run")
+	case count == nil || count[1] != strconv.Itoa(len(scenarios)):
+		return nil, fmt.Errorf("%d scenarios have run, not as many as were announced", len(scenarios))
+	case failed == content:
+		return nil, errors.New("the suite did not end as its results say")
+	}
+	return scenarios, nil
 }
 
 // Serve serves next to the suite on a port of its own, and returns its URL. Every
