@@ -22,7 +22,6 @@ import (
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
 	"scaling.cloud/mcp/npmtest"
 	"scaling.cloud/mcp/store"
-	"scaling.cloud/mcp/store/storetest"
 )
 
 // TestTypeScriptSDK: the SDK that most clients are written with, by each way in
@@ -30,64 +29,30 @@ import (
 func TestTypeScriptSDK(t *testing.T) {
 	t.Parallel()
 	t.Attr("client", "@modelcontextprotocol/sdk "+npmtest.Version(t, "@modelcontextprotocol/sdk"))
-	registered := func(t *testing.T, s *story) (registrations []exchange) {
-		for _, e := range s.since(0) {
-			if e.path == "/oauth/register" {
-				registrations = append(registrations, e)
-			}
-		}
-		if len(registrations) != 1 {
-			t.Fatalf("the client registered %d times, want once", len(registrations))
-		}
-		return registrations
-	}
-	wantTokenRequests := func(t *testing.T, s *story, basic bool, clientID string) {
-		for _, e := range s.since(0) {
-			if e.path == "/oauth/token" && (e.basic != basic || e.form.Get("client_id") != clientID) {
-				t.Errorf("a token request with basic=%v, client_id=%q; want %v, %q", e.basic, e.form.Get("client_id"), basic, clientID)
-			}
-		}
-	}
-	for name, test := range map[string]struct {
+	const name = "Client with the TypeScript SDK"
+	for variant, test := range map[string]struct {
 		authMethod, metadataURL string
-		check                   func(*testing.T, *story)
+		registrations           int
+		secret                  bool
 	}{
 		// RFC 7591 §2: client_secret_basic is meant where nothing is said.
-		"RegisteredWithoutMethod": {check: func(t *testing.T, s *story) {
-			if registered(t, s)[0].tokens(t).ClientSecret == "" {
-				t.Error("the client got no secret")
-			}
-			wantTokenRequests(t, s, true, "")
-		}},
-		"RegisteredPublic": {authMethod: "none", check: func(t *testing.T, s *story) {
-			if secret := registered(t, s)[0].tokens(t).ClientSecret; secret != "" {
-				t.Error("a public client got a secret")
-			}
-			wantTokenRequests(t, s, false, s.asked(s.since(0))[0].Get("client_id"))
-		}},
-		"MetadataDocument": {metadataURL: documentURL, check: func(t *testing.T, s *story) {
-			for _, e := range s.since(0) {
-				if e.path == "/oauth/register" {
-					t.Error("a client with a document registered")
-				}
-			}
-			wantTokenRequests(t, s, false, documentURL)
-		}},
+		"RegisteredWithoutMethod": {registrations: 1, secret: true},
+		"RegisteredPublic":        {authMethod: "none", registrations: 1},
+		"MetadataDocument":        {metadataURL: documentURL},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(variant, func(t *testing.T) {
 			t.Parallel()
-			databaseURL := storetest.OpenURL(t)
-			s := newStory(t, "--database-url", databaseURL)
-			metadata := map[string]any{"client_name": "Client with the TypeScript SDK", "redirect_uris": []string{callback}}
+			s := newStory(t)
+			metadata := map[string]any{"client_name": name, "redirect_uris": []string{callback}}
 			if test.authMethod != "" {
 				metadata["token_endpoint_auth_method"] = test.authMethod
 			}
 			if test.metadataURL != "" {
-				storeDocument(t, databaseURL, metadata["client_name"].(string))
+				storeDocument(t, s.databaseURL, name)
 			}
 			script := startScript(s, metadata, test.metadataURL)
 			s.tell(foreign{
-				name: metadata["client_name"].(string),
+				name: name,
 				call: func(tool string, arguments map[string]any) map[string]any {
 					return script.do(map[string]any{"call": tool, "arguments": arguments})[0]
 				},
@@ -97,7 +62,27 @@ func TestTypeScriptSDK(t *testing.T) {
 					}
 				},
 			}, 8)
-			test.check(t, s)
+
+			registrations := 0
+			for _, e := range s.since(0) {
+				switch e.path {
+				case "/oauth/register":
+					registrations++
+					if got := e.tokens(t).ClientSecret != ""; got != test.secret {
+						t.Errorf("the client got a secret: %v, want %v", got, test.secret)
+					}
+				case "/oauth/token":
+					if e.basic != test.secret || e.form.Has("client_id") == test.secret || e.form.Has("client_secret") {
+						t.Errorf("a token request with Basic: %v, and %v; want Basic: %v", e.basic, e.form, test.secret)
+					}
+				}
+			}
+			if registrations != test.registrations {
+				t.Errorf("the client registered %d times, want %d", registrations, test.registrations)
+			}
+			if got := s.asked(s.since(0))[0].Get("client_id"); test.metadataURL != "" && got != test.metadataURL {
+				t.Errorf("the client is %q, want %q", got, test.metadataURL)
+			}
 		})
 	}
 }
@@ -126,9 +111,8 @@ func storeDocument(t *testing.T, databaseURL, name string) {
 // script is a running testdata/clients/sdk.mjs.
 type script struct {
 	*story
-	in     *json.Encoder
-	out    *json.Decoder
-	stderr *lockedBuffer
+	in  *json.Encoder
+	out *json.Decoder
 }
 
 func startScript(s *story, metadata map[string]any, metadataURL string) *script {
@@ -150,8 +134,7 @@ func startScript(s *story, metadata map[string]any, metadataURL string) *script 
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr := &lockedBuffer{}
-	command.Stderr = stderr
+	command.Stderr = t.Output()
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +142,7 @@ func startScript(s *story, metadata map[string]any, metadataURL string) *script 
 		_ = stdin.Close()
 		_ = command.Wait() // the end of the test has killed it
 	})
-	return &script{story: s, in: json.NewEncoder(stdin), out: json.NewDecoder(stdout), stderr: stderr}
+	return &script{story: s, in: json.NewEncoder(stdin), out: json.NewDecoder(stdout)}
 }
 
 // do has the script do what order says, with the help of the person, and returns
@@ -167,7 +150,7 @@ func startScript(s *story, metadata map[string]any, metadataURL string) *script 
 func (s *script) do(order map[string]any) []map[string]any {
 	s.t.Helper()
 	if err := s.in.Encode(order); err != nil {
-		s.t.Fatalf("%v\n%s", err, s.stderr)
+		s.t.Fatal(err)
 	}
 	for {
 		var answer struct {
@@ -176,7 +159,7 @@ func (s *script) do(order map[string]any) []map[string]any {
 			Error     string
 		}
 		if err := s.out.Decode(&answer); err != nil || answer.Error != "" {
-			s.t.Fatalf("%v: %v %s\n%s", order, err, answer.Error, s.stderr)
+			s.t.Fatalf("%v: %v %s", order, err, answer.Error)
 		}
 		if answer.Authorize == "" {
 			return answer.Results

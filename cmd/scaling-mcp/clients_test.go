@@ -41,9 +41,9 @@ type story struct {
 	alice *person
 }
 
-func newStory(t *testing.T, args ...string) *story {
+func newStory(t *testing.T) *story {
 	t.Helper()
-	s := &story{t: t, witness: startWitness(t, args...), alice: newPerson(t, "alice@acme.example")}
+	s := &story{t: t, witness: startWitness(t), alice: newPerson(t, "alice@acme.example")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(s.log)

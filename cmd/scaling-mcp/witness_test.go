@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"scaling.cloud/mcp/store/storetest"
 )
 
 // witness is a running dev command, and stands between it and everybody who comes
@@ -22,6 +24,8 @@ import (
 // says of itself.
 type witness struct {
 	*system
+	databaseURL string
+
 	mu      sync.Mutex
 	seen    []exchange
 	missing int           // refreshes that are waited for
@@ -49,14 +53,15 @@ type tokens struct {
 	Error             string `json:"error"`
 }
 
-func startWitness(t *testing.T, args ...string) *witness {
+func startWitness(t *testing.T) *witness {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &witness{system: startTestDev(t, append(args, "--public-url", "http://localhost:"+port)...)}
+	w := &witness{databaseURL: storetest.OpenURL(t)}
+	w.system = startDev(t, "--database-url", w.databaseURL, "--redis-url", storetest.Redis(t), "--public-url", "http://localhost:"+port)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: w.address})
