@@ -1,10 +1,8 @@
 package clerkdev_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -192,27 +190,6 @@ func TestFailAnswersCountRequestsAndThenEnds(t *testing.T) {
 func TestObjectsHaveClerksRequiredMembers(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	read := func(path string) map[string]any {
-		r, err := http.NewRequestWithContext(t.Context(), "GET", s.URL()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+secretKey)
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var object map[string]any
-		if err := json.Unmarshal(body, &object); err != nil {
-			t.Fatal(err)
-		}
-		return object
-	}
 	requires := func(what string, object map[string]any, members ...string) {
 		for _, member := range members {
 			if _, ok := object[member]; !ok {
@@ -220,13 +197,13 @@ func TestObjectsHaveClerksRequiredMembers(t *testing.T) {
 			}
 		}
 	}
-	requires("user", read("/v1/users/"+clerkdev.AliceID), "id", "object", "username", "first_name", "last_name", "image_url",
+	requires("user", read(t, s, "/v1/users/"+clerkdev.AliceID), "id", "object", "username", "first_name", "last_name", "image_url",
 		"has_image", "primary_email_address_id", "primary_phone_number_id", "email_addresses", "phone_numbers", "web3_wallets",
 		"passkeys", "password_enabled", "two_factor_enabled", "totp_enabled", "backup_code_enabled", "mfa_enabled_at",
 		"mfa_disabled_at", "external_accounts", "saml_accounts", "enterprise_accounts", "public_metadata", "last_sign_in_at", "banned",
 		"locked", "deprovisioned", "lockout_expires_in_seconds", "verification_attempts_remaining", "updated_at", "created_at",
 		"delete_self_enabled", "create_organization_enabled", "last_active_at", "legal_accepted_at", "external_id")
-	list := read("/v1/users/" + clerkdev.AliceID + "/organization_memberships")
+	list := read(t, s, "/v1/users/"+clerkdev.AliceID+"/organization_memberships")
 	requires("list", list, "data", "total_count")
 	membership := list["data"].([]any)[0].(map[string]any)
 	requires("membership", membership, "object", "id", "role", "role_name", "permissions", "public_metadata", "organization", "public_user_data", "created_at", "updated_at")

@@ -6,7 +6,8 @@ import (
 )
 
 // The objects of the Backend API and of webhooks, as Clerk's OpenAPI
-// description bapi/2025-04-10 has them. Timestamps are in milliseconds.
+// description bapi/2025-04-10 has them, and with what Clerk's own libraries read
+// besides. Timestamps are in milliseconds.
 
 type userObject struct {
 	ID               string        `json:"id"`
@@ -46,6 +47,10 @@ type userObject struct {
 	AttemptsLeft     *int64        `json:"verification_attempts_remaining"`
 	DeleteSelf       bool          `json:"delete_self_enabled"`
 	CreateOrgs       bool          `json:"create_organization_enabled"`
+	CreateOrgsLimit  *int64        `json:"create_organizations_limit"`
+	PasswordAt       *int64        `json:"password_last_updated_at"`
+	Locale           *string       `json:"locale"`
+	Timezone         *string       `json:"timezone"`
 	CreatedAt        int64         `json:"created_at"`
 	UpdatedAt        int64         `json:"updated_at"`
 }
