@@ -66,6 +66,7 @@ func FuzzCursor(f *testing.F) {
 		for _, position := range []string{
 			"", "\x01", "\x01\x00\x06\x4f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01", "\x01" + strings.Repeat("\xff", 16),
 			"\x01\x7f" + strings.Repeat("\xff", 7) + "\x00\x00\x00\x00\x00\x00\x00\x01", "\x01\x80" + strings.Repeat("\x00", 15),
+			"\x01\x00\x06\x4f\x00\x00\x00\x00\x00\x00\x0f" + strings.Repeat("\xff", 6), "\x01\x00\x0f" + strings.Repeat("\xff", 6),
 			"s" + strings.Repeat("\x00", 16), "s" + strings.Repeat("\xff", 16), "\x02" + strings.Repeat("\x00", 16),
 		} {
 			f.Add(uint8(n), position, true)

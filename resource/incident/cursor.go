@@ -19,6 +19,10 @@ import (
 const (
 	cursorVersion = 1
 	cursorDigest  = 8
+
+	// maxPosition is more than any number in a position is, and one that Postgres
+	// takes for any of them: in microseconds it is the year 2112.
+	maxPosition = 1 << 52
 )
 
 // encodeCursor returns the cursor of a position, made of eight bytes for each
@@ -47,7 +51,11 @@ func decodeCursor(asked []any, cursor string, n int) ([]int64, bool) {
 	}
 	position := make([]int64, n)
 	for i := range position {
-		position[i] = int64(binary.BigEndian.Uint64(b[1+8*i:]))
+		n := binary.BigEndian.Uint64(b[1+8*i:])
+		if n > maxPosition {
+			return nil, false
+		}
+		position[i] = int64(n)
 	}
 	return position, true
 }
