@@ -31,6 +31,7 @@ import (
 	"scaling.cloud/mcp/store"
 	"scaling.cloud/mcp/store/storetest"
 	"scaling.cloud/mcp/store/volatile"
+	"scaling.cloud/mcp/wiretest"
 )
 
 func TestMain(m *testing.M) {
@@ -159,7 +160,8 @@ type server struct {
 	limits    *authz.Limits
 	clock     *clock
 	browser   *http.Client // keeps cookies, follows no redirect
-	handler   http.Handler
+	mux       *http.ServeMux
+	handler   http.Handler // mux, watched
 }
 
 var (
@@ -230,8 +232,8 @@ func startServer(t testing.TB, transport http.RoundTripper, factor int, redisURL
 // is one.
 func (s *server) serve() {
 	mux := http.NewServeMux()
-	s.handler = mux
-	listener := httptest.NewServer(mux)
+	s.mux, s.handler = mux, wiretest.Watch(s.t, mux)
+	listener := httptest.NewServer(s.handler)
 	s.t.Cleanup(listener.Close)
 	s.url = listener.URL
 	s.issuer = cmp.Or(s.issuer, s.url)

@@ -42,8 +42,8 @@ func TestStrangersAreLimitedPerNetwork(t *testing.T) {
 	limits := &authz.Limits{
 		Limiter: newLimiter(t, s), ClientAddress: clientAddress, Log: slog.New(slog.DiscardHandler),
 	}
-	mux := s.handler.(*http.ServeMux)
-	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	mux := s.mux
+	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.Handle("GET /sign-in", limits.SignIn(ok))
 	mux.Handle("POST /webhooks/clerk", limits.Webhook(ok))
 	s.people.signedIn = ""
@@ -59,7 +59,7 @@ func TestStrangersAreLimitedPerNetwork(t *testing.T) {
 		{"POST", "/oauth/authorize", asForm, c.request().Encode(), http.StatusSeeOther, 120, true},
 		{"GET", "/oauth/consent?request=x", "", "", http.StatusSeeOther, 240, true},
 		{"POST", "/oauth/consent", asForm, "request=x", http.StatusSeeOther, 240, true},
-		{"GET", "/sign-in", "", "", http.StatusOK, 240, true},
+		{"GET", "/sign-in", "", "", http.StatusNoContent, 240, true},
 		{"POST", "/oauth/register", "application/json", registration, http.StatusCreated, 600, false},
 		{"GET", "/oauth/register/scl_client_x", "", "", http.StatusUnauthorized, 60, false},
 		{"POST", "/oauth/token", asForm, junk, http.StatusBadRequest, 60, false},
@@ -68,7 +68,7 @@ func TestStrangersAreLimitedPerNetwork(t *testing.T) {
 		{"POST", "/oauth/revoke", asForm, "token=x&client_id=" + c.id, http.StatusOK, 60, false},
 		{"POST", "/oauth/introspect", asForm, "token=x&client_id=nobody&client_secret=x", http.StatusUnauthorized, 60, false},
 		{"POST", "/oauth/par", asForm, c.request().Encode(), http.StatusCreated, 600, false},
-		{"POST", "/webhooks/clerk", "application/json", "{}", http.StatusOK, 1000, false},
+		{"POST", "/webhooks/clerk", "application/json", "{}", http.StatusNoContent, 1000, false},
 	} {
 		name := tt.method + " " + tt.target
 		here, elsewhere := fmt.Sprintf("2001:db8:0:%d::1", i), fmt.Sprintf("2001:db8:1:%d::1", i)

@@ -25,6 +25,7 @@ import (
 	"scaling.cloud/mcp/resource/paging"
 	"scaling.cloud/mcp/resource/rota"
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/wiretest"
 )
 
 // publicURL is the origin that the servers under test believe to have, which is
@@ -128,9 +129,10 @@ func newFixture(t testing.TB, st *store.Store, change func(*resource.Config)) *f
 	mux.Handle("GET /{$}", f.server.RootGET(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "landing")
 	})))
-	listener := httptest.NewServer(mux)
+	f.handler = wiretest.Watch(t, mux)
+	listener := httptest.NewServer(f.handler)
 	t.Cleanup(listener.Close)
-	f.url, f.handler = listener.URL, mux
+	f.url = listener.URL
 	return f
 }
 

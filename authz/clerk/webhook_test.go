@@ -23,6 +23,7 @@ import (
 	"scaling.cloud/mcp/authz/clerk"
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
 	"scaling.cloud/mcp/store"
+	"scaling.cloud/mcp/wiretest"
 )
 
 const webhookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -39,7 +40,7 @@ type receiver struct {
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	mux := http.NewServeMux()
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(wiretest.Watch(t, mux))
 	t.Cleanup(server.Close)
 	r := &receiver{url: server.URL + "/webhooks/clerk", log: &bytes.Buffer{}, live: map[string]uuid.UUID{}}
 	r.directory = newDirectory(t, func(c *clerkdev.Config) { c.WebhookURL, c.WebhookSecret = r.url, webhookSecret })

@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +25,7 @@ import (
 
 	"scaling.cloud/mcp/authz/clerk/clerkdev"
 	"scaling.cloud/mcp/store/storetest"
+	"scaling.cloud/mcp/wiretest"
 )
 
 // lockedBuffer is a log that a test reads while the server writes.
@@ -41,14 +47,62 @@ var listening = regexp.MustCompile(`msg=listening address=(\S+)`)
 // system is a running dev command.
 type system struct {
 	url     string // public
-	address string // its own, host:port
+	address string // that it is reached at, host:port
 	log     *lockedBuffer
-	stop    func() // waits
+	wire    *wiretest.Watcher // nil if nothing stands in front
+	stop    func()            // waits
 }
 
-// startDev runs dev until its ready line, on a database and a Redis of the
-// test's own.
+// startDev runs dev until its ready line, on a database and a Redis of the test's
+// own. In front of it stands what production has too, a reverse proxy, which looks
+// at every document that passes.
 func startDev(t testing.TB, args ...string) *system {
+	t.Helper()
+	// The proxy is the server that the world knows.
+	address := "127.0.0.1:0"
+	if i := slices.Index(args, "--listen"); i >= 0 {
+		address = args[i+1]
+		args = slices.Delete(slices.Clone(args), i, i+2)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(args, "--public-url") {
+		args = append(args[:len(args):len(args)], "--public-url", fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port))
+	}
+	s := runDev(t, args...)
+	// Of nobody else's connections, which outlive it.
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}
+	upstream := s.address
+	s.address = listener.Addr().String()
+	s.wire = wiretest.Watch(t, &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.URL.RawQuery = "http", upstream, r.In.URL.RawQuery
+			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				if values, ok := r.In.Header[name]; ok {
+					r.Out.Header[name] = values
+				}
+			}
+		},
+		Transport:     transport,
+		FlushInterval: -1,
+		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // as if it were not there
+	})
+	front := &http.Server{Handler: s.wire, ErrorLog: log.New(io.Discard, "", 0)}
+	go front.Serve(listener)
+	stop := s.stop
+	s.stop = sync.OnceFunc(func() {
+		transport.CloseIdleConnections() // or the server waits for requests on them
+		stop()
+		_ = front.Close()
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// runDev runs dev until its ready line, with nothing in front of it.
+func runDev(t testing.TB, args ...string) *system {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	s := &system{log: &lockedBuffer{}}
@@ -376,7 +430,8 @@ func TestDenyAndNoOrganization(t *testing.T) {
 	dave.signIn(authorize).says("not a member of any organization")
 }
 
-// TestDevKeepsEverythingBetweenRuns uses the private PostgreSQL.
+// TestDevKeepsEverythingBetweenRuns uses the private PostgreSQL, and the public
+// URL that dev chooses itself.
 func TestDevKeepsEverythingBetweenRuns(t *testing.T) {
 	t.Parallel()
 	storetest.OpenURL(t) // skips where PostgreSQL is missing
@@ -384,18 +439,18 @@ func TestDevKeepsEverythingBetweenRuns(t *testing.T) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	first := startDev(t, "--data", data)
+	first := runDev(t, "--data", data)
 	port := strings.TrimPrefix(first.url, "http://localhost:")
 	token := first.connect(newPerson(t, "alice@acme.example"), "Test client", clerkdev.AcmeID).token().AccessToken
 	first.stop()
 
-	second := startDev(t, "--data", data, "--listen", "127.0.0.1:"+port)
+	second := runDev(t, "--data", data, "--listen", "127.0.0.1:"+port)
 	if got := second.status(t, token).StatusCode; got != http.StatusOK {
 		t.Errorf("the connection of the first run: %d, want 200", got)
 	}
 	second.stop()
 
-	third := startDev(t, "--data", data, "--reset", "--listen", "127.0.0.1:"+port)
+	third := runDev(t, "--data", data, "--reset", "--listen", "127.0.0.1:"+port)
 	if got := third.status(t, token).StatusCode; got != http.StatusUnauthorized {
 		t.Errorf("the connection of the first run after --reset: %d, want 401", got)
 	}

@@ -58,11 +58,12 @@ var arrows = map[string][]string{
 	"store/storetest": {"store", "store/pgdev", "migrations"},
 	"mail/mailtest":   {},
 	"npmtest":         {},
+	"wiretest":        {},
 }
 
 // standIns are what tests may import besides. No product code may, but for cmd,
 // which has the dev command.
-var standIns = []string{"authz/clerk/clerkdev", "store/pgdev", "store/storetest", "mail/mailtest", "npmtest"}
+var standIns = []string{"authz/clerk/clerkdev", "store/pgdev", "store/storetest", "mail/mailtest", "npmtest", "wiretest"}
 
 // confined are libraries whose types must go no further than one file.
 var confined = map[string]string{"github.com/ory/fosite": "authz/fosite.go"}
