@@ -1,7 +1,7 @@
 # Two commands: `make dev` runs everything on this machine, `make test` checks
 # everything. Both install what they need of the system, where they may.
 
-.PHONY: dev test lint generate
+.PHONY: dev test lint fuzz generate
 
 # make dev ARGS='--reset --access-token-ttl 5s'
 #
@@ -23,6 +23,12 @@ test:
 lint:
 	go vet ./...
 	scripts/check
+
+# make fuzz FUZZTIME=10m TARGETS=FuzzToken
+FUZZTIME ?= 20s
+fuzz:
+	@scripts/need go cc postgresql
+	scripts/fuzz $(FUZZTIME) $(TARGETS)
 
 generate:
 	go tool templ generate
