@@ -17,8 +17,9 @@ import (
 
 // BenchmarkConnections is the list of an organization with 10,000 connections of
 // 2,000 people that live, 2,000 that ended, and a week's calls of each: its
-// clients, one client's connections, a search for people, and what has ended. An
-// operation is a whole page, with what it takes of Postgres; cpu-ms/op is without.
+// clients, one client's connections, a search for people, what has ended, and the
+// policy, which names every client. An operation is a whole page, with what it takes
+// of Postgres; cpu-ms/op is without.
 func BenchmarkConnections(b *testing.B) {
 	s := storetest.Open(b)
 	for _, sql := range []string{
@@ -67,7 +68,7 @@ func BenchmarkConnections(b *testing.B) {
 	const org = "/settings/connections?view=organization&org=org-1"
 	for name, target := range map[string]string{
 		"clients": org, "by-name": org + "&sort=name", "client": org + "&client=name%3Aclient+0%40localhost", "search": org + "&q=person17",
-		"ended": org + "&state=ended", "one's-own": "/settings/connections",
+		"ended": org + "&state=ended", "one's-own": "/settings/connections", "policy": "/settings/policy?org=org-1",
 	} {
 		b.Run(name, func(b *testing.B) {
 			var size int64

@@ -176,24 +176,26 @@ func TestInspector(t *testing.T) {
 	t.Parallel()
 	t.Attr("client", "MCP Inspector "+npmtest.Version(t, "@modelcontextprotocol/inspector"))
 	s := newStory(t)
-	home := t.TempDir()
-	i := &inspector{story: s, home: home}
-	s.tell(foreign{name: "MCP Inspector", call: i.call, race: i.race}, 3)
-	for _, era := range []string{"legacy", "modern"} {
-		tools, _ := i.mustRun("--method", "tools/list", "--protocol-era", era)["tools"].([]any)
-		if len(tools) != 10 {
-			t.Errorf("%s: %d tools are listed, want ten", era, len(tools))
+	i := &inspector{story: s, home: t.TempDir(), era: "legacy"}
+	c := foreign{name: "MCP Inspector", call: i.call, race: i.race}
+	s.tell(c, 3)
+	for _, i.era = range []string{"legacy", "modern"} {
+		if tools, _ := i.mustRun("--method", "tools/list")["tools"].([]any); len(tools) != 10 {
+			t.Errorf("%s: %d tools are listed, want ten", i.era, len(tools))
+		}
+		// Only 2026-07-28 has server/discover.
+		if discovered := strings.Contains(s.log.String(), "rpc_method=server/discover"); discovered != (i.era == "modern") {
+			t.Errorf("%s: server/discover was called: %v", i.era, discovered)
 		}
 	}
-	i.era = "modern"
-	s.listed(foreign{name: "MCP Inspector", call: i.call}, "Search answers late")
+	s.listed(c)
 }
 
 // inspector is the MCP Inspector on the command line.
 type inspector struct {
 	*story
 	home string
-	era  string // legacy where it is empty
+	era  string // legacy or modern: with initialize or without
 }
 
 // call calls a tool.
@@ -207,11 +209,7 @@ func (i *inspector) calling(tool string, arguments map[string]any) []string {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	args := []string{"--method", "tools/call", "--tool-name", tool, "--tool-args-json", string(text)}
-	if i.era != "" {
-		args = append(args, "--protocol-era", i.era)
-	}
-	return args
+	return []string{"--method", "tools/call", "--tool-name", tool, "--tool-args-json", string(text)}
 }
 
 // race spoils the access token that is kept, and starts n Inspectors that may not
@@ -258,7 +256,7 @@ func (i *inspector) mustRun(args ...string) map[string]any {
 func (i *inspector) run(args ...string) (map[string]any, error) {
 	launcher := filepath.Join(npmtest.Modules(i.t), "@modelcontextprotocol/inspector/clients/launcher/build/index.js")
 	command := exec.CommandContext(i.t.Context(), npmtest.Node(i.t), append([]string{launcher, "--cli", i.url + "/mcp", "--transport", "http",
-		"--callback-url", "http://127.0.0.1:0/oauth/callback", "--format", "json", "--connect-timeout", "60000"}, args...)...)
+		"--protocol-era", i.era, "--callback-url", "http://127.0.0.1:0/oauth/callback", "--format", "json", "--connect-timeout", "60000"}, args...)...)
 	command.Env = []string{"HOME=" + i.home, "PATH=" + i.home, "MCP_AUTO_OPEN_ENABLED=true", "MCP_INSPECTOR_SECRET_STORE=file"}
 	var stdout bytes.Buffer
 	command.Stdout = &stdout
