@@ -110,7 +110,7 @@ func (c *command) test(ctx context.Context, out io.Writer) (*testjson.Execution,
 		return nil, err
 	}
 	results, err := testjson.ScanTestOutput(testjson.ScanConfig{
-		Stdout: stdout, Stderr: stderr, Handler: printer{testjson.NewEventFormatter(out, "pkgname", testjson.FormatOptions{}), out},
+		Stdout: stdout, Stderr: stderr, Handler: printer{testjson.NewEventFormatter(out, "pkgname-and-test-fails", testjson.FormatOptions{}), out},
 	})
 	waited := test.Wait()
 	if _, failed := errors.AsType[*exec.ExitError](waited); failed && ctx.Err() == nil {
