@@ -79,31 +79,40 @@ func FuzzRequestedURI(f *testing.F) {
 	}
 	registered := []string{"http://localhost/callback", "http://[::1]:8/callback", "https://a.example/cb", "cursor://x/cb"}
 	resource := newProtectedResource(origin)
-	f.Fuzz(func(t *testing.T, requested string) {
-		checkResource(t, resource, origin, requested)
-		if !matchRedirectURI(registered, requested) {
-			return
-		}
-		u, err := url.Parse(requested)
-		if err != nil {
-			t.Fatalf("%q matches and does not parse", requested)
-		}
-		switch u.Scheme + "://" + u.Hostname() + u.Path {
-		case "http://localhost/callback", "http://::1/callback", "https://a.example/cb", "cursor://x/cb":
-		default:
-			t.Errorf("%q matches", requested)
-		}
-		if u.User != nil || strings.Contains(requested, "#") || u.RawQuery != "" {
-			t.Errorf("%q matches with more than a port", requested)
-		}
-		if checkRedirectURI(requested) != "" {
-			t.Errorf("%q matches and could not be registered", requested)
-		}
-		if portless := strings.Replace(requested, u.Host, strings.TrimSuffix(u.Host, ":"+u.Port()), 1); !slices.Contains(registered, requested) &&
-			!(loopback(u) && (portless == "http://localhost/callback" || portless == "http://[::1]/callback")) {
-			t.Errorf("%q matches and is not what was registered", requested)
+	f.Fuzz(func(t *testing.T, text string) {
+		// By itself, and where an attacker would put it: behind what is known.
+		for _, known := range []string{"", origin, origin + "/mcp", "http://localhost", "http://localhost:", "http://localhost/callback", "https://a.example/cb"} {
+			checkResource(t, resource, origin, known+text)
+			checkMatch(t, registered, known+text)
 		}
 	})
+}
+
+// checkMatch fails where requested passes for a redirect URI that was not
+// registered.
+func checkMatch(t *testing.T, registered []string, requested string) {
+	if !matchRedirectURI(registered, requested) {
+		return
+	}
+	u, err := url.Parse(requested)
+	if err != nil {
+		t.Fatalf("%q matches and does not parse", requested)
+	}
+	switch u.Scheme + "://" + u.Hostname() + u.Path {
+	case "http://localhost/callback", "http://::1/callback", "https://a.example/cb", "cursor://x/cb":
+	default:
+		t.Errorf("%q matches", requested)
+	}
+	if u.User != nil || strings.Contains(requested, "#") || u.RawQuery != "" {
+		t.Errorf("%q matches with more than a port", requested)
+	}
+	if checkRedirectURI(requested) != "" {
+		t.Errorf("%q matches and could not be registered", requested)
+	}
+	if portless := strings.Replace(requested, u.Host, strings.TrimSuffix(u.Host, ":"+u.Port()), 1); !slices.Contains(registered, requested) &&
+		!(loopback(u) && (portless == "http://localhost/callback" || portless == "http://[::1]/callback")) {
+		t.Errorf("%q matches and is not what was registered", requested)
+	}
 }
 
 // checkResource fails where sent passes for a resource that it does not name: what
