@@ -6,6 +6,7 @@ import (
 
 	"scaling.cloud/mcp/npmtest/conformance"
 	"scaling.cloud/mcp/resource"
+	"scaling.cloud/mcp/wiretest"
 )
 
 // TestConformance lets the MCP conformance suite speak to the gate, the guard and
@@ -14,7 +15,8 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, func(c *resource.Config) { c.AllowLoopbackOrigins = true })
 	resource.OfferEverything(f.server)
-	url := conformance.Serve(t, f.sign(t, claims(everything...)), f.handler) + "/mcp"
+	watched := wiretest.WatchOther(t, f.mux)
+	url := conformance.Serve(t, f.sign(t, claims(everything...)), watched) + "/mcp"
 	for _, run := range []struct {
 		suite    conformance.Suite
 		revision string
@@ -27,6 +29,9 @@ func TestConformance(t *testing.T) {
 		t.Run(run.suite.Version(t)+"/"+run.revision, func(t *testing.T) {
 			conformance.Judge(t, run.suite.Server(t, url, run.revision), conformance.Expect(t, "testdata/conformance/"+run.revision+".yml"))
 		})
+	}
+	if seen := watched.Seen(); seen["jsonrpc"] < 100 || seen["schema of a tool"] < 20 {
+		t.Errorf("of all that passed only %v was looked at", seen)
 	}
 	if log := f.log.String(); strings.Contains(log, "level=ERROR") {
 		t.Errorf("a fault of ours:\n%s", log)

@@ -54,7 +54,8 @@ func alive(uuid.UUID, int) error { return nil }
 // fixture is a resource server that listens, and the issuer of its tokens.
 type fixture struct {
 	url     string
-	handler http.Handler
+	mux     *http.ServeMux
+	handler http.Handler // watched
 	server  *resource.Server
 	keys    keyring
 	log     *lockedBuffer
@@ -129,7 +130,7 @@ func newFixture(t testing.TB, st *store.Store, change func(*resource.Config)) *f
 	mux.Handle("GET /{$}", f.server.RootGET(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "landing")
 	})))
-	f.handler = wiretest.Watch(t, mux)
+	f.mux, f.handler = mux, wiretest.Watch(t, mux)
 	listener := httptest.NewServer(f.handler)
 	t.Cleanup(listener.Close)
 	f.url = listener.URL

@@ -23,8 +23,9 @@ import (
 // Watcher is a handler whose answers are looked at. It is safe for concurrent
 // use.
 type Watcher struct {
-	t    testing.TB
-	next http.Handler
+	t     testing.TB
+	next  http.Handler
+	other bool // what is behind the protocol is not the product's
 
 	mu    sync.Mutex
 	over  bool // the test has ended
@@ -42,6 +43,15 @@ func Watch(t testing.TB, next http.Handler) *Watcher {
 		defer w.mu.Unlock()
 		w.over = true
 	})
+	return w
+}
+
+// WatchOther returns a Watcher of a server that offers something else than the
+// product does, behind the product's own protocol. Of the results of MCP it looks at
+// the schemas of tools, and at what a tool returns by its own.
+func WatchOther(t testing.TB, next http.Handler) *Watcher {
+	w := Watch(t, next)
+	w.other = true
 	return w
 }
 

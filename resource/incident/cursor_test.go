@@ -150,7 +150,7 @@ func TestACursorIsGoodForItsQueryAlone(t *testing.T) {
 		})
 		org, q := orgs.Draw(t, "org"), queries.Draw(t, "query")
 		want := store.IncidentPosition{
-			CreatedAt: time.UnixMicro(rapid.Int64().Draw(t, "created")), SequentialID: rapid.IntMin(1).Draw(t, "number"),
+			CreatedAt: time.UnixMicro(rapid.Int64Range(0, maxPosition).Draw(t, "created")), SequentialID: rapid.IntRange(1, maxPosition).Draw(t, "number"),
 		}
 		cursor := q.cursor(org, want)
 		q.Cursor = cursor
