@@ -93,6 +93,9 @@ func sharePostgres(ctx context.Context) (stop func(), err error) {
 // test runs go test, and prints a line for each package and what failed.
 func (c *command) test(ctx context.Context, out io.Writer) (*testjson.Execution, error) {
 	args := c.Args
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
 	if len(args) == 0 {
 		args = []string{"-race", "-timeout", "20m", "./..."}
 	}
