@@ -18,10 +18,10 @@ test:
 	@$(MAKE) --no-print-directory lint
 	@go run ./cmd/scaling-test
 
-# What needs no server: vet, and that generated files, formatting and go.mod are
+# What needs no server: vet (of what the tests compile anyway, with -race), and that generated files, formatting and go.mod are
 # as their tools would have them.
 lint:
-	go vet ./...
+	go vet -race ./...
 	scripts/check
 
 # make fuzz FUZZTIME=10m TARGETS=FuzzToken

@@ -37,7 +37,7 @@ func clientArrives(t *testing.T, chromium context.Context) {
 }
 
 // timesAreLocal: where scripts run, the second page has its times in the zone of the
-// browser.
+// browser, and nothing moves on any.
 func timesAreLocal(t *testing.T, chromium context.Context) {
 	s := startTestDev(t)
 	b := newTab(t, chromium, s.url, s.clerk(t))
@@ -49,8 +49,35 @@ func timesAreLocal(t *testing.T, chromium context.Context) {
 	}
 	b.allowScripts(true)
 	b.press("Keep it").press("Revoke Test client, Acme").says(" +0545")
+	for _, path := range []string{"/settings/connections", "/settings/connect", "/settings/activity"} {
+		b.open(s.url + path)
+		if moved := b.moved(""); moved > 0 {
+			t.Errorf("%s: its layout shifted by %g while it loaded", path, moved)
+		}
+	}
+	if b.moved(`document.querySelector("main").prepend(Object.assign(document.createElement("h1"), {textContent: "Late"}));`) == 0 {
+		t.Error("a layout that shifts is not noticed")
+	}
 	b.allowScripts(false)
 }
+
+// moved returns how far the layout of the page has shifted by now, after a script:
+// the sum of the shifts (Layout Instability API), 0 where nothing moved.
+func (b *tab) moved(script string) float64 {
+	b.t.Helper()
+	sum, err := chromedp.Run(b.ctx, chromedp.Evaluate[float64](script+layoutShift, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.fatal(err)
+	}
+	return sum
+}
+
+// layoutShift waits until what has changed is drawn.
+const layoutShift = `new Promise(done => {
+	let sum = 0;
+	new PerformanceObserver(list => list.getEntries().forEach(shift => sum += shift.value)).observe({type: "layout-shift", buffered: true});
+	requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => done(sum), 50)));
+})`
 
 const copyIsShown = `document.querySelector(".copier").checkVisibility()`
 
