@@ -67,16 +67,6 @@ func (s *Server) blockChange(w http.ResponseWriter, r *http.Request, org *store.
 	return store.BlockChange{OrgID: org.ID, By: session.UserID, ClientIdentity: r.PostForm.Get("client"), RequestID: w.Header().Get("X-Request-Id")}
 }
 
-// administeredOrg returns the organization that the request names, if the person
-// administers it now, else store.ErrNotFound.
-func (s *Server) administeredOrg(r *http.Request, userID string) (*store.Organization, error) {
-	administered, err := s.administered(r.Context(), userID)
-	if err != nil {
-		return nil, clerkAway(forAdministrators, err)
-	}
-	return chooseOrg(administered, r.FormValue("org"))
-}
-
 // blockURL is where blocking a client is confirmed.
 func blockURL(org store.Organization, identity string) string {
 	return policyPath + "/block?" + url.Values{"org": {org.Slug}, "client": {identity}}.Encode()

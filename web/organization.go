@@ -51,6 +51,16 @@ func chooseOrg(administered []store.Organization, slug string) (*store.Organizat
 	return &administered[i], nil
 }
 
+// administeredOrg returns the organization that the request names, if the person
+// administers it now, else store.ErrNotFound.
+func (s *Server) administeredOrg(r *http.Request, userID string) (*store.Organization, error) {
+	administered, err := s.administered(r.Context(), userID)
+	if err != nil {
+		return nil, clerkAway(forAdministrators, err)
+	}
+	return chooseOrg(administered, r.FormValue("org"))
+}
+
 // clerkAway is the answer to a page while it cannot be known whether the person is
 // one of those that it is for.
 func clerkAway(whose string, err error) error {

@@ -86,11 +86,8 @@ func (s *Server) several(r *http.Request, userID string) (several, error) {
 		what.member = ""
 		return what, nil // one's own needs no role
 	}
-	administered, err := s.administered(r.Context(), userID)
-	if err != nil {
-		return several{}, clerkAway(forAdministrators, err)
-	}
-	what.org, err = chooseOrg(administered, r.FormValue("org"))
+	var err error
+	what.org, err = s.administeredOrg(r, userID)
 	if err == nil && what.client == "" && what.member == "" {
 		err = store.ErrNotFound
 	}
