@@ -122,27 +122,12 @@ func startScript(s *story, metadata map[string]any, metadataURL string) *script 
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), npmtest.Node(t), npmtest.Script(t, "testdata/clients/sdk.mjs"), s.url+"/mcp", string(described))
+	args := []string{s.url + "/mcp", string(described)}
 	if metadataURL != "" {
-		command.Args = append(command.Args, metadataURL)
+		args = append(args, metadataURL)
 	}
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command.Stderr = t.Output()
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		_ = command.Wait() // the end of the test has killed it
-	})
-	return &script{story: s, in: json.NewEncoder(stdin), out: json.NewDecoder(stdout)}
+	in, out := npmtest.Start(t, "testdata/clients/sdk.mjs", args...)
+	return &script{story: s, in: in, out: out}
 }
 
 // do has the script do what order says, with the help of the person, and returns

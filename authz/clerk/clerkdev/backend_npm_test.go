@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -42,24 +41,8 @@ type thrown struct {
 func startLibrary(t *testing.T) *library {
 	t.Helper()
 	t.Attr("client", "@clerk/backend "+npmtest.Version(t, "@clerk/backend"))
-	command := exec.CommandContext(t.Context(), npmtest.Node(t), npmtest.Script(t, "testdata/backend.mjs"))
-	command.Stderr = t.Output()
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		_ = command.Wait() // the end of the test has killed it
-	})
-	return &library{t: t, in: json.NewEncoder(stdin), out: json.NewDecoder(stdout)}
+	in, out := npmtest.Start(t, "testdata/backend.mjs")
+	return &library{t: t, in: in, out: out}
 }
 
 func (l *library) do(order map[string]any) (u understood) {
